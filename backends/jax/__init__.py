@@ -1,0 +1,96 @@
+"""JAX behind the backend protocol: every op one cached ``jax.jit``, differentiated by the front end's tape."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unified.backends.jax import (
+    autograd, creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape
+)  # fmt: skip
+from unified.backends.jax import device as _device
+from unified.backends.jax.compile import JaxCompiler
+from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, to_native, wide
+from unified.backends.protocol import Natives, errors
+
+_FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
+
+
+class JaxBackend:
+    """Satisfies ``protocol.Backend``."""
+
+    name = "jax"
+    framework = "jax"
+    engine = None
+
+    def __init__(self) -> None:
+        self.compiler = JaxCompiler()
+        self.natives = Natives().merge(family.natives for family in _FAMILIES)
+
+    def owns(self, kind):
+        return issubclass(kind, jax.Array) or issubclass(kind, jax.core.Tracer)
+
+    def implement(self, op, kind):
+        function = self._function(op)
+        if self.natives.has(op.name, "eager"):
+            return function
+        return autograd.compiled(function, op)
+
+    def _function(self, op):
+        if op.primal is not None:
+            return autograd.pullback(self._function(op.primal), op.mask)
+        function = self.natives.get(op.name) or op.composite
+        if function is None:
+            raise errors.UnsupportedOpError(f"{op.name} has no native on the jax backend and no composite")
+        return op.guard(function)
+
+    def shape(self, native):
+        return native.shape
+
+    def dtype(self, native):
+        return FROM_NATIVE[native.dtype]
+
+    def device(self, native):
+        if isinstance(native, jax.core.Tracer):
+            return _device.default_device()
+        return _device.from_native(next(iter(native.devices())))
+
+    def from_numpy(self, array, dtype, place):
+        target = to_native(dtype)
+        put = functools.partial(jax.device_put, device=None if place is None else _device.to_native(place))
+        host = np.array(array, dtype=target)  # a copy: device_put may alias host memory on CPU
+        if dtype.is_wide:
+            wide.used = True
+            with enable_x64(True):
+                return put(host)
+        return put(host)
+
+    def to_numpy(self, native):
+        return np.asarray(native)
+
+    def to_dlpack(self, native):
+        return native
+
+    def from_dlpack(self, exported):
+        native = jnp.from_dlpack(exported)
+        if FROM_NATIVE[native.dtype].itemsize != exported.dtype.itemsize:
+            raise BufferError("64-bit data is narrowed by DLPack import")
+        return native
+
+    def devices(self):
+        return _device.devices()
+
+    def default_device(self):
+        return _device.default_device()
+
+    def versions(self):
+        return {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
+
+    def compilers(self):
+        return {"xla": "ok"}
+
+
+BACKEND = JaxBackend()

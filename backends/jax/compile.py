@@ -1,0 +1,3 @@
+"""placeholder"""
+class JaxCompiler:
+    def is_traced(self, native): return False

@@ -1,0 +1,7 @@
+"""optim natives on jax."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,225 @@
+"""The contract between the front end and a backend, and all that a backend may import from the front end.
+
+A backend is one object with the attributes of :class:`Backend`. It is imported only when it is first used, it
+may be missing, and it may be broken; the registry deals with all three, so nothing here imports a framework.
+
+What the front end promises: natives get *native* tensors, never ours, in the positional order of the op's
+public signature; sequences of dims arrive as tuples; dtypes arrive as :class:`DType`, devices as
+:class:`device`. What a backend promises: a native never changes its operands, returns native tensors (a tuple or
+list of them where the op returns several), follows PyTorch's documented semantics, and raises on bad input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from unified import errors
+from unified._device import device
+from unified._dtype import DType, Number, dtype_named, promote_types, result_type, scalar_dtype
+from unified._index import Axis, AxisKind
+
+__all__ = [
+    "Axis",
+    "AxisKind",
+    "Backend",
+    "Compiler",
+    "DType",
+    "Engine",
+    "Native",
+    "Natives",
+    "Number",
+    "OpSpec",
+    "Slots",
+    "TracedProgram",
+    "device",
+    "dtype_named",
+    "errors",
+    "promote_types",
+    "result_type",
+    "scalar_dtype",
+]
+
+Native = Any
+"""A framework's own tensor. Typed Any on purpose: three frameworks share no base class."""
+
+
+class Natives(dict[str, Callable[..., Any]]):
+    """One family's natives by op name: a decorator for functions, a call for what the framework already has.
+
+    ``@natives`` registers a function under its own name; ``natives(relu=torch.relu)`` registers an alias.
+    ``@natives.having("eager")`` also gives the op traits, words that this backend's ``implement`` understands:
+
+    - ``eager``: the result's shape depends on values, so that the op is never compiled alone;
+    - ``program``: many kernels, worth one cached program (a backend whose natives run eagerly);
+    - ``unjitted``: kept from XLA, whose kernel is slower.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traits: dict[str, frozenset[str]] = {}
+
+    def __call__(self, function: Callable[..., Any] | None = None, /, **named: Callable[..., Any]) -> Any:
+        if function is not None:
+            self[function.__name__] = function
+        self.update(named)
+        return function
+
+    def having(self, *traits: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.traits[function.__name__] = frozenset(traits)
+            self(function)
+            return function
+
+        return register
+
+    def has(self, name: str, trait: str) -> bool:
+        return trait in self.traits.get(name, ())
+
+    def merge(self, families: Iterable[Natives]) -> Natives:
+        """Joins families; two natives for one name are a mistake, and an error."""
+        for family in families:
+            twice = self.keys() & family.keys()
+            if twice:
+                raise ValueError(f"two natives are registered for {sorted(twice)}")
+            self.update(family)
+            self.traits.update(family.traits)
+        return self
+
+
+class OpSpec(Protocol):
+    """What a backend sees of an op."""
+
+    name: str
+    static: tuple[int, ...]
+    """Positions of arguments that are hashable and part of the program (dims, flags, dtypes)."""
+    composite: Callable[..., Any] | None
+    """The op over native tensors, made of other ops; None where the op must be native."""
+    primal: OpSpec | None
+    """For the pullback of an op: that op. Its arguments are the primal's, then the sequence of cotangents."""
+    parameters: tuple[Any, ...]
+    """Each with ``name`` and ``kind``, in the order natives receive them."""
+
+    def guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """``function`` behind the op's check of shapes and dtypes, for natives that accept what PyTorch refuses."""
+
+    mask: tuple[tuple[int, int], ...]
+    """For a pullback: the operands whose cotangents are wanted, as (position, index in a sequence or -1)."""
+
+
+class Slots(Protocol):
+    """The slots of a front-end Tensor that an :class:`Engine` reads and writes."""
+
+    _native: Native
+    _grad: Any
+    _shared: bool
+
+
+class Engine(Protocol):
+    """Reverse-mode differentiation of eager tensors.
+
+    A framework that has its own (PyTorch) supplies one; for the others (``Backend.engine is None``) the front
+    end's tape does it, out of the pullback ops that the backend implements.
+    """
+
+    wrap: Callable[[Native], Any] | None
+    """Makes a front-end Tensor of a native; set by the front end when the backend is loaded."""
+
+    def set_grad_enabled(self, enabled: bool) -> None: ...
+    def requires_grad(self, tensor: Any) -> bool: ...
+    def require_grad(self, tensor: Any, flag: bool) -> None: ...
+    def is_leaf(self, tensor: Any) -> bool: ...
+    def read_grad(self, tensor: Any) -> Any: ...
+    def write_grad(self, tensor: Any, grad: Any) -> None: ...
+    def detach(self, tensor: Any) -> Native: ...
+    def rebind(self, tensor: Any, result: Any) -> None: ...
+    def replace(self, tensor: Any, native: Native) -> None: ...
+    def backward(
+        self, roots: Sequence[Any], cotangents: Sequence[Any], retain_graph: bool, create_graph: bool
+    ) -> None: ...
+    def gradients(
+        self,
+        roots: Sequence[Any],
+        cotangents: Sequence[Any],
+        inputs: Sequence[Any],
+        retain_graph: bool,
+        create_graph: bool,
+    ) -> list[Any]: ...
+
+
+class TracedProgram(Protocol):
+    """A compiled function of flat native lists. ``donated`` state is consumed; ``kept`` state is only read."""
+
+    seconds: float
+
+    def __call__(
+        self, leaves: list[Native], donated: list[Native], kept: list[Native]
+    ) -> tuple[list[Native], list[Native]]: ...
+    def text(self) -> str: ...
+
+
+class Compiler(Protocol):
+    """The static path: one function of native leaves becomes one program of the framework's compiler."""
+
+    description: str
+
+    def discover(self, function: Callable[[list[Native]], Any], leaves: list[Native]) -> None:
+        """Runs ``function`` once without computing anything, so that the front end sees what it touches."""
+
+    def abstract(self, native: Native) -> Native:
+        """Stands in for a captured tensor during :meth:`discover` (a fake tensor, or the tensor itself)."""
+
+    def build(
+        self,
+        function: Callable[[list[Native], list[Native], list[Native]], tuple[list[Native], list[Native]]],
+        leaves: list[Native],
+        donated: list[Native],
+        kept: list[Native],
+        requires_grad: Sequence[bool],
+        options: Mapping[str, Any],
+    ) -> TracedProgram: ...
+
+    def is_traced(self, native: Native) -> bool: ...
+    def signature(self, native: Native) -> Any: ...
+    def exclusive(self, native: Native, holders: int) -> bool:
+        """Whether nobody but ``holders`` Python references holds the buffer, so that it may be donated."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One framework, as the front end sees it."""
+
+    name: str
+    framework: str
+    engine: Engine | None
+    compiler: Compiler
+    natives: Natives
+
+    def owns(self, kind: type) -> bool:
+        """Whether tensors of this type are this backend's (asked once per type)."""
+
+    def implement(self, op: OpSpec, kind: type | None) -> Callable[..., Any]:
+        """The callable that runs ``op`` on natives of type ``kind`` (None for ops that create tensors).
+
+        Called once per op and type; the answer is kept. This is where JAX wraps a native in ``jax.jit``.
+        Raises UnsupportedOpError where there is neither a native nor a composite.
+        """
+
+    def shape(self, native: Native) -> tuple[int, ...]: ...
+    def dtype(self, native: Native) -> DType: ...
+    def device(self, native: Native) -> device: ...
+    def from_numpy(self, array: Any, dtype: DType, place: device | None) -> Native:
+        """A new tensor with a copy of ``array``; later writes to the array are not seen."""
+
+    def to_numpy(self, native: Native) -> Any:
+        """The values on the host, detached; may share memory, so the caller copies before it writes."""
+
+    def to_dlpack(self, native: Native) -> Native:
+        """What another framework's ``from_dlpack`` accepts: detached, dense, aliasing where possible."""
+
+    def from_dlpack(self, exported: Any) -> Native: ...
+    def devices(self) -> list[device]: ...
+    def default_device(self) -> device: ...
+    def versions(self) -> Mapping[str, str]: ...
+    def compilers(self) -> Mapping[str, str]:
+        """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""

@@ -1,0 +1,94 @@
+"""TensorFlow behind the backend protocol: eager kernels, cached programs, differentiated by the front end's tape."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # oneDNN's and CUDA's notices on import
+
+import numpy as np
+import tensorflow as tf
+
+from unified.backends.protocol import Natives, errors
+from unified.backends.tensorflow import (
+    autograd, creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape
+)  # fmt: skip
+from unified.backends.tensorflow import device as _device
+from unified.backends.tensorflow.compile import TensorFlowCompiler
+from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
+
+_EAGER = type(tf.constant(0))
+
+_FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
+
+
+class TensorFlowBackend:
+    """Satisfies ``protocol.Backend``."""
+
+    name = "tensorflow"
+    framework = "tensorflow"
+    engine = None
+
+    def __init__(self) -> None:
+        self.compiler = TensorFlowCompiler()
+        self.natives = Natives().merge(family.natives for family in _FAMILIES)
+
+    def owns(self, kind):
+        return issubclass(kind, (tf.Tensor, tf.Variable))
+
+    def implement(self, op, kind):
+        function = self._function(op)
+        kernel = op.name in self.natives and not self.natives.has(op.name, "program")
+        if kernel or kind is not _EAGER:
+            return function
+        return autograd.Programs(function, op, jit_compile=not self.natives.has(self._root(op), "unjitted"))
+
+    def _root(self, op):
+        return op.name if op.primal is None else self._root(op.primal)
+
+    def _function(self, op):
+        if op.primal is not None:
+            return autograd.pullback(self._function(op.primal), op.mask)
+        native = self.natives.get(op.name)
+        if native is not None:
+            return native
+        if op.composite is None:
+            raise errors.UnsupportedOpError(f"{op.name} has no native on the tensorflow backend and no composite")
+        return op.guard(op.composite)
+
+    def shape(self, native):
+        return tuple(native.shape)
+
+    def dtype(self, native):
+        return FROM_NATIVE[native.dtype]
+
+    def device(self, native):
+        return _device.from_native(getattr(native, "device", ""))
+
+    def from_numpy(self, array, dtype, place):
+        with tf.device(None if place is None else _device.to_native(place)):
+            return tf.constant(np.asarray(array), dtype=to_native(dtype))
+
+    def to_numpy(self, native):
+        return native.numpy() if native.shape.rank else np.asarray(native.numpy())
+
+    def to_dlpack(self, native):
+        return native
+
+    def from_dlpack(self, exported):
+        return tf.experimental.dlpack.from_dlpack(exported.__dlpack__())
+
+    def devices(self):
+        return _device.devices()
+
+    def default_device(self):
+        return _device.default_device()
+
+    def versions(self):
+        return {"tensorflow": tf.__version__}
+
+    def compilers(self):
+        return {"xla": "ok", "graph": "ok"}
+
+
+BACKEND = TensorFlowBackend()

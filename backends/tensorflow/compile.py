@@ -1,0 +1,3 @@
+"""placeholder"""
+class TensorFlowCompiler:
+    def is_traced(self, native): return False

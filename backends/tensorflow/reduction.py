@@ -1,0 +1,7 @@
+"""reduction natives on tensorflow."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

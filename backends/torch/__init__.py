@@ -1,0 +1,84 @@
+"""PyTorch behind the backend protocol: native calls under torch's own autograd."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import torch
+
+from unified.backends.protocol import Natives, errors
+from unified.backends.torch import device as _device
+from unified.backends.torch import (
+    creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape
+)  # fmt: skip
+from unified.backends.torch.autograd import TorchEngine
+from unified.backends.torch.compile import TorchCompiler
+from unified.backends.torch.dtype import FROM_NATIVE, to_native
+
+_FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
+
+
+class TorchBackend:
+    """Satisfies ``protocol.Backend``."""
+
+    name = "torch"
+    framework = "torch"
+
+    def __init__(self) -> None:
+        self.engine = TorchEngine()
+        self.compiler = TorchCompiler()
+        self.natives = Natives().merge(family.natives for family in _FAMILIES)
+
+    def owns(self, kind):
+        return issubclass(kind, torch.Tensor)
+
+    def implement(self, op, kind):
+        function = self.natives.get(op.name) or op.composite
+        if function is None:
+            raise errors.UnsupportedOpError(f"{op.name} has no native on the torch backend and no composite")
+        return function
+
+    def shape(self, native):
+        return native.shape
+
+    def dtype(self, native):
+        return FROM_NATIVE[native.dtype]
+
+    def device(self, native):
+        return _device.from_native(native.device)
+
+    def from_numpy(self, array, dtype, place):
+        source = np.ascontiguousarray(array)
+        if source.dtype.name == "bfloat16":
+            source = source.astype(np.float32)
+        native = torch.tensor(source, dtype=to_native(dtype)).reshape(np.shape(array))
+        return native if place is None else native.to(_device.to_native(place))
+
+    def to_numpy(self, native):
+        host = native.detach().cpu().resolve_conj().resolve_neg()
+        if host.dtype is torch.bfloat16:
+            return host.to(torch.float32).numpy().astype(FROM_NATIVE[torch.bfloat16].numpy)
+        return host.numpy()
+
+    def to_dlpack(self, native):
+        return native.detach().contiguous()
+
+    def from_dlpack(self, exported):
+        return torch.from_dlpack(exported)
+
+    def devices(self):
+        return _device.devices()
+
+    def default_device(self):
+        return _device.default_device()
+
+    def versions(self):
+        return {"torch": torch.__version__}
+
+    def compilers(self):
+        compiler = shutil.which("g++") or shutil.which("clang++")
+        return {"inductor": "ok" if compiler else "needs a C++ compiler (g++ or clang++) on PATH"}
+
+
+BACKEND = TorchBackend()

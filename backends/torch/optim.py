@@ -1,0 +1,7 @@
+"""optim natives on torch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,27 @@
+"""One test body, every backend: the ``backend`` fixture runs a test once on each installed one.
+
+``UNIFIED_TEST_BACKENDS=torch,jax`` narrows the run by hand; a name in it that is not installed fails the session.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import unified as un
+
+_REQUESTED = os.environ.get("UNIFIED_TEST_BACKENDS", "torch,jax,tensorflow").split(",")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    absent = sorted(set(_REQUESTED) - set(un.available_backends()))
+    if absent:
+        raise pytest.UsageError(f"backends {absent} are to be tested but not installed; run `make test`")
+
+
+@pytest.fixture(params=_REQUESTED)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name of the backend under test, which is the current one within the test."""
+    with un.backend(request.param) as name:
+        yield name

@@ -1,0 +1,91 @@
+"""Every error that the library raises on purpose.
+
+Each class also derives from the built-in that a user would think of catching. A message names the op,
+each operand's shape, dtype, backend and device, and the way out. The framework's own exception, where
+there was one, is chained as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+
+class UnifiedError(Exception):
+    """Root of the hierarchy: ``except un.errors.UnifiedError`` catches all that we raise on purpose."""
+
+
+class BackendError(UnifiedError, RuntimeError):
+    """A backend is unknown, missing or broken."""
+
+
+class UnknownBackendError(BackendError, ValueError):
+    """No backend is registered under that name."""
+
+
+class MissingBackendError(BackendError, ImportError):
+    """The backend is known, but its framework is not installed (or fails to import)."""
+
+
+class DeviceError(UnifiedError, ValueError):
+    """A device does not exist here, or its name cannot be read."""
+
+
+class OpError(UnifiedError, RuntimeError):
+    """An operation refused its operands."""
+
+
+class ShapeError(OpError, ValueError):
+    """Operand shapes do not fit the operation."""
+
+
+class DTypeError(OpError, TypeError):
+    """Operand dtypes do not fit the operation."""
+
+
+class ArgumentError(OpError, ValueError):
+    """An argument that is not a Tensor has a value the operation does not take."""
+
+
+class OperandError(OpError, TypeError):
+    """An argument is not the kind of object the operation takes."""
+
+
+class IndexOutOfRangeError(OpError, IndexError):
+    """An index lies outside its dimension."""
+
+
+class BackendMismatchError(OpError, TypeError):
+    """One operation was given tensors of two backends."""
+
+
+class UnsupportedOpError(OpError, NotImplementedError):
+    """The backend has no native for the operation and it has no composite."""
+
+
+class AutogradError(UnifiedError, RuntimeError):
+    """A backward pass was asked for something it cannot do."""
+
+
+class FreedGraphError(AutogradError):
+    """A second backward went through a graph whose saved values were released by the first."""
+
+
+class InPlaceLeafError(AutogradError):
+    """A leaf that requires grad was written in place while gradients were being recorded."""
+
+
+class CompileError(UnifiedError, RuntimeError):
+    """A function could not be turned into one static program."""
+
+
+class TracedValueError(CompileError, TypeError):
+    """Python asked for the value of a Tensor while ``un.compile`` was tracing."""
+
+
+class LeakedTensorError(CompileError):
+    """A Tensor made inside a compiled function was kept outside of it."""
+
+
+class StateDictError(UnifiedError, RuntimeError, KeyError):
+    """A state dict does not fit the module it is loaded into."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""

@@ -1,0 +1,306 @@
+"""Ops that act on each element alone, broadcasting their operands.
+
+Unary float functions take integers too and then return the default float dtype, as in PyTorch.
+"""
+
+from __future__ import annotations
+
+from unified._dispatch import composite, op
+from unified._dtype import DType, Number
+from unified._tensor import Tensor
+from unified.ops._checks import broadcastable
+
+Operand = Tensor | Number
+Scalar = Number
+
+
+def _binary(input: object, other: object, *_: object) -> None:
+    broadcastable(input, other)
+
+
+# ---- arithmetic ---------------------------------------------------------------------------------------------
+
+
+@op(methods=("add", "__add__", "__radd__"), inplace=True, check=_binary)
+def add(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
+    """``input + alpha * other``, broadcast. Example: ``add([1, 2], 10) -> [11, 12]``."""
+
+
+@op(methods=("sub", "subtract", "__sub__", "__rsub__"), inplace=True, check=_binary)
+def sub(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
+    """``input - alpha * other``, broadcast. Example: ``sub([3, 2], 1) -> [2, 1]``."""
+
+
+@op(methods=("mul", "multiply", "__mul__", "__rmul__"), inplace=True, check=_binary)
+def mul(input: Operand, other: Operand) -> Tensor:
+    """``input * other``, broadcast. Example: ``mul([1, 2], 3) -> [3, 6]``."""
+
+
+@op(methods=("div", "divide", "true_divide", "__truediv__", "__rtruediv__"), inplace=True, check=_binary)
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
+    """``input / other``, broadcast; integers divide to floats. ``rounding_mode`` is None, "trunc" or "floor".
+
+    Example: ``div([7, -7], 2) -> [3.5, -3.5]``; with ``"floor"`` ``[3, -4]``.
+    """
+
+
+@op(methods=("floor_divide", "__floordiv__", "__rfloordiv__"), inplace=True, check=_binary)
+def floor_divide(input: Operand, other: Operand) -> Tensor:
+    """``floor(input / other)``. Example: ``floor_divide([7, -7], 2) -> [3, -4]``."""
+
+
+@op(methods=("remainder", "__mod__", "__rmod__"), inplace=True, check=_binary)
+def remainder(input: Operand, other: Operand) -> Tensor:
+    """Python's modulus: the result has the sign of ``other``. Example: ``remainder([-3], 2) -> [1]``."""
+
+
+@op(methods=("pow", "__pow__", "__rpow__"), inplace=True, check=_binary)
+def pow(input: Operand, exponent: Operand) -> Tensor:
+    """``input ** exponent``, broadcast. Example: ``pow([2., 3.], 2) -> [4., 9.]``."""
+
+
+@op(methods=("maximum",), check=_binary)
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of two elements; NaN wins; at a tie each gets half the gradient."""
+
+
+@op(methods=("minimum",), check=_binary)
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of two elements; NaN wins; at a tie each gets half the gradient."""
+
+
+@composite(methods=("addcmul",), inplace=True)
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
+    """``input + value * tensor1 * tensor2``."""
+    return input + value * (tensor1 * tensor2)
+
+
+@composite(methods=("addcdiv",), inplace=True)
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
+    """``input + value * tensor1 / tensor2``."""
+    return input + value * (tensor1 / tensor2)
+
+
+@composite(methods=("lerp",), inplace=True)
+def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
+    """``input + weight * (end - input)``: ``input`` at weight 0, ``end`` at 1."""
+    return input + weight * (end - input)
+
+
+# ---- unary ---------------------------------------------------------------------------------------------------
+
+
+@op(methods=("neg", "negative", "__neg__"), inplace=True)
+def neg(input: Tensor) -> Tensor:
+    """``-input``."""
+
+
+@op(methods=("abs", "absolute", "__abs__"), inplace=True)
+def abs(input: Tensor) -> Tensor:
+    """Absolute value; its gradient at 0 is 0."""
+
+
+@op(methods=("sign",), inplace=True)
+def sign(input: Tensor) -> Tensor:
+    """-1, 0 or 1; the gradient is 0 everywhere."""
+
+
+@op(methods=("exp",), inplace=True)
+def exp(input: Tensor) -> Tensor:
+    """``e ** input``."""
+
+
+@op(methods=("expm1",), inplace=True)
+def expm1(input: Tensor) -> Tensor:
+    """``exp(input) - 1``, accurate near 0."""
+
+
+@op(methods=("log",), inplace=True)
+def log(input: Tensor) -> Tensor:
+    """Natural logarithm; NaN below 0, -inf at 0."""
+
+
+@op(methods=("log1p",), inplace=True)
+def log1p(input: Tensor) -> Tensor:
+    """``log(1 + input)``, accurate near 0."""
+
+
+@op(methods=("log2",), inplace=True)
+def log2(input: Tensor) -> Tensor:
+    """Base-2 logarithm."""
+
+
+@op(methods=("sqrt",), inplace=True)
+def sqrt(input: Tensor) -> Tensor:
+    """Square root; its gradient at 0 is inf."""
+
+
+@op(methods=("rsqrt",), inplace=True)
+def rsqrt(input: Tensor) -> Tensor:
+    """``1 / sqrt(input)``."""
+
+
+@op(methods=("square",), inplace=True)
+def square(input: Tensor) -> Tensor:
+    """``input ** 2``."""
+
+
+@op(methods=("reciprocal",), inplace=True)
+def reciprocal(input: Tensor) -> Tensor:
+    """``1 / input``."""
+
+
+@op(methods=("sin",), inplace=True)
+def sin(input: Tensor) -> Tensor:
+    """Sine of radians."""
+
+
+@op(methods=("cos",), inplace=True)
+def cos(input: Tensor) -> Tensor:
+    """Cosine of radians."""
+
+
+@op(methods=("tanh",), inplace=True)
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+
+
+@op(methods=("sigmoid",), inplace=True)
+def sigmoid(input: Tensor) -> Tensor:
+    """``1 / (1 + exp(-input))``."""
+
+
+@op(methods=("erf",), inplace=True)
+def erf(input: Tensor) -> Tensor:
+    """The error function."""
+
+
+@op(methods=("relu",), inplace=True)
+def relu(input: Tensor) -> Tensor:
+    """``max(input, 0)``; its gradient at 0 is 0."""
+
+
+@op(methods=("floor",), inplace=True)
+def floor(input: Tensor) -> Tensor:
+    """The largest integer not above; gradient 0."""
+
+
+@op(methods=("ceil",), inplace=True)
+def ceil(input: Tensor) -> Tensor:
+    """The smallest integer not below; gradient 0."""
+
+
+@op(methods=("round",), inplace=True)
+def round(input: Tensor) -> Tensor:
+    """The nearest integer, halves to even; gradient 0."""
+
+
+@op(methods=("trunc",), inplace=True)
+def trunc(input: Tensor) -> Tensor:
+    """The integer part; gradient 0."""
+
+
+@op(methods=("isnan",))
+def isnan(input: Tensor) -> Tensor:
+    """Where the element is NaN."""
+
+
+@op(methods=("isinf",))
+def isinf(input: Tensor) -> Tensor:
+    """Where the element is infinite."""
+
+
+@op(methods=("isfinite",))
+def isfinite(input: Tensor) -> Tensor:
+    """Where the element is neither infinite nor NaN."""
+
+
+@op(methods=("clamp", "clip"), inplace=True)
+def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+    """``input`` limited to ``[min, max]``; the gradient at a bound is 1. Example: ``clamp([-1, 5], 0, 3) -> [0, 3]``."""
+
+
+# ---- comparison and logic ------------------------------------------------------------------------------------
+
+
+@op(methods=("eq", "__eq__"), check=_binary)
+def eq(input: Operand, other: Operand) -> Tensor:
+    """``input == other``, elementwise."""
+
+
+@op(methods=("ne", "__ne__"), check=_binary)
+def ne(input: Operand, other: Operand) -> Tensor:
+    """``input != other``, elementwise."""
+
+
+@op(methods=("lt", "__lt__"), check=_binary)
+def lt(input: Operand, other: Operand) -> Tensor:
+    """``input < other``, elementwise."""
+
+
+@op(methods=("le", "__le__"), check=_binary)
+def le(input: Operand, other: Operand) -> Tensor:
+    """``input <= other``, elementwise."""
+
+
+@op(methods=("gt", "__gt__"), check=_binary)
+def gt(input: Operand, other: Operand) -> Tensor:
+    """``input > other``, elementwise."""
+
+
+@op(methods=("ge", "__ge__"), check=_binary)
+def ge(input: Operand, other: Operand) -> Tensor:
+    """``input >= other``, elementwise."""
+
+
+@op(methods=("logical_and",), check=_binary)
+def logical_and(input: Tensor, other: Tensor) -> Tensor:
+    """Where both are nonzero."""
+
+
+@op(methods=("logical_or",), check=_binary)
+def logical_or(input: Tensor, other: Tensor) -> Tensor:
+    """Where either is nonzero."""
+
+
+@op(methods=("logical_not",))
+def logical_not(input: Tensor) -> Tensor:
+    """Where the element is zero."""
+
+
+@op(methods=("bitwise_and", "__and__", "__rand__"), inplace=True, check=_binary)
+def bitwise_and(input: Operand, other: Operand) -> Tensor:
+    """``input & other`` for integers and bools."""
+
+
+@op(methods=("bitwise_or", "__or__", "__ror__"), inplace=True, check=_binary)
+def bitwise_or(input: Operand, other: Operand) -> Tensor:
+    """``input | other`` for integers and bools."""
+
+
+@op(methods=("bitwise_xor", "__xor__", "__rxor__"), inplace=True, check=_binary)
+def bitwise_xor(input: Operand, other: Operand) -> Tensor:
+    """``input ^ other`` for integers and bools."""
+
+
+@op(methods=("bitwise_not", "__invert__"), inplace=True)
+def bitwise_not(input: Tensor) -> Tensor:
+    """``~input`` for integers and bools."""
+
+
+@op(check=broadcastable)
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
+    """``input`` where ``condition`` holds, else ``other``; no NaN of the branch not taken enters a gradient."""
+
+
+# ---- dtype and identity ---------------------------------------------------------------------------------------
+
+
+@op()
+def cast(input: Tensor, dtype: DType) -> Tensor:
+    """``input`` converted to ``dtype``; ``x.to(dtype)`` is the public spelling. Floats truncate to integers."""
+
+
+@op(methods=("clone", "contiguous"))
+def clone(input: Tensor) -> Tensor:
+    """A Tensor of the same value, through which gradients flow."""
