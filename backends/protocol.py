@@ -30,8 +30,9 @@ __all__ = [
     "Natives",
     "Number",
     "OpSpec",
+    "Place",
+    "Pure",
     "Slots",
-    "TracedProgram",
     "device",
     "dtype_named",
     "errors",
@@ -42,6 +43,9 @@ __all__ = [
 
 Native = Any
 """A framework's own tensor. Typed Any on purpose: three frameworks share no base class."""
+
+Place = device
+"""The same class under another name, for :class:`Backend`, where ``device`` is a method."""
 
 
 class Natives(dict[str, Callable[..., Any]]):
@@ -95,10 +99,16 @@ class OpSpec(Protocol):
     """Positions of arguments that are hashable and part of the program (dims, flags, dtypes)."""
     composite: Callable[..., Any] | None
     """The op over native tensors, made of other ops; None where the op must be native."""
-    primal: OpSpec | None
-    """For the pullback of an op: that op. Its arguments are the primal's, then the sequence of cotangents."""
+
+    @property
+    def primal(self) -> OpSpec | None:
+        """For the pullback of an op: that op. Its arguments are the primal's, then the sequence of cotangents."""
+
     parameters: tuple[Any, ...]
     """Each with ``name`` and ``kind``, in the order natives receive them."""
+
+    whole_program: bool
+    """Whether the composite is a function that the user compiled: it must run as one program."""
 
     def guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function`` behind the op's check of shapes and dtypes, for natives that accept what PyTorch refuses."""
@@ -147,42 +157,38 @@ class Engine(Protocol):
     ) -> list[Any]: ...
 
 
-class TracedProgram(Protocol):
-    """A compiled function of flat native lists. ``donated`` state is consumed; ``kept`` state is only read."""
-
-    seconds: float
-
-    def __call__(
-        self, leaves: list[Native], donated: list[Native], kept: list[Native]
-    ) -> tuple[list[Native], list[Native]]: ...
-    def text(self) -> str: ...
+Pure = Callable[[list[Native], list[Native], list[Native]], list[Native]]
+"""A function of flat native lists: arguments, state it changes, state it only reads. Returns a flat list."""
 
 
 class Compiler(Protocol):
-    """The static path: one function of native leaves becomes one program of the framework's compiler."""
+    """The static path: one :data:`Pure` function becomes one program of the framework's compiler."""
 
     description: str
 
-    def discover(self, function: Callable[[list[Native]], Any], leaves: list[Native]) -> None:
+    def discover(self, function: Callable[[list[Native]], list[Native]], leaves: list[Native]) -> None:
         """Runs ``function`` once without computing anything, so that the front end sees what it touches."""
 
     def abstract(self, native: Native) -> Native:
         """Stands in for a captured tensor during :meth:`discover` (a fake tensor, or the tensor itself)."""
 
-    def build(
-        self,
-        function: Callable[[list[Native], list[Native], list[Native]], tuple[list[Native], list[Native]]],
-        leaves: list[Native],
-        donated: list[Native],
-        kept: list[Native],
-        requires_grad: Sequence[bool],
-        options: Mapping[str, Any],
-    ) -> TracedProgram: ...
+    def build(self, function: Pure, leaves: list[Native], donated: list[Native], kept: list[Native]) -> Pure:
+        """The compiled function. It may consume the buffers of ``donated``."""
 
-    def is_traced(self, native: Native) -> bool: ...
-    def signature(self, native: Native) -> Any: ...
-    def exclusive(self, native: Native, holders: int) -> bool:
-        """Whether nobody but ``holders`` Python references holds the buffer, so that it may be donated."""
+    def is_traced(self, native: Native) -> bool:
+        """Whether this is a value inside some trace, without elements."""
+
+    def stop_gradient(self, native: Native) -> Native:
+        """The same value, constant to the framework's own derivative."""
+
+    def signature(self, native: Native) -> tuple[Any, ...]:
+        """(shape, dtype, ...): hashable, equal where one program serves both."""
+
+    def exclusive(self, native: Native) -> bool:
+        """Whether the buffer may be consumed: nobody holds it but one Tensor and the caller's one reference."""
+
+    def copy(self, native: Native) -> Native:
+        """The same value in a buffer of its own."""
 
 
 @runtime_checkable
@@ -207,9 +213,12 @@ class Backend(Protocol):
 
     def shape(self, native: Native) -> tuple[int, ...]: ...
     def dtype(self, native: Native) -> DType: ...
-    def device(self, native: Native) -> device: ...
-    def from_numpy(self, array: Any, dtype: DType, place: device | None) -> Native:
+    def device(self, native: Native) -> Place: ...
+    def from_numpy(self, array: Any, dtype: DType, place: Place | None) -> Native:
         """A new tensor with a copy of ``array``; later writes to the array are not seen."""
+
+    def adopt(self, native: Native) -> Native:
+        """What a Tensor wraps of a tensor that the user made with the framework itself; no copy."""
 
     def to_numpy(self, native: Native) -> Any:
         """The values on the host, detached; may share memory, so the caller copies before it writes."""
@@ -218,8 +227,8 @@ class Backend(Protocol):
         """What another framework's ``from_dlpack`` accepts: detached, dense, aliasing where possible."""
 
     def from_dlpack(self, exported: Any) -> Native: ...
-    def devices(self) -> list[device]: ...
-    def default_device(self) -> device: ...
+    def devices(self) -> list[Place]: ...
+    def default_device(self) -> Place: ...
     def versions(self) -> Mapping[str, str]: ...
     def compilers(self) -> Mapping[str, str]:
         """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""

@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from unified.backends.protocol import Backend
 from unified.errors import BackendError, MissingBackendError, UnknownBackendError
@@ -73,8 +73,7 @@ def load(name: str) -> Backend:
         if not isinstance(candidate, Backend):
             absent = sorted(n for n in _members() if not hasattr(candidate, n))
             raise BackendError(f"{point.value} does not satisfy the Backend protocol: it lacks {absent}")
-        backend = cast(Backend, candidate)
-        _loaded[name] = backend
+        backend = _loaded[name] = candidate
         for callback in _on_load:
             callback(backend)
     return backend

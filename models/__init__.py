@@ -1,0 +1,9 @@
+"""The model zoo: every model written once, on ``unified`` alone."""
+
+from __future__ import annotations
+
+from unified.models.cnn import DigitsCNN
+from unified.models.gpt import GPT, GPTConfig
+from unified.models.mlp import MLP
+
+__all__ = ["GPT", "MLP", "DigitsCNN", "GPTConfig"]

@@ -16,9 +16,9 @@ The source of ``relu`` and of every other unary op without arguments comes out a
 
     def caller(input):
         if tracer is not None or not isinstance(input, Tensor): return apply(op, (input,))
-        x0 = input._native
+        native0 = input._native
         if input._node is not None and grad_mode.enabled: return apply(op, (input,))
-        try: out = implementations[x0.__class__](x0)
+        try: out = implementations[native0.__class__](native0)
         except Exception as error: raise explain(op, (input,), error) from error
         result = new(Tensor); result._native = out; result._node = None
         return result
@@ -119,7 +119,7 @@ def generate(op: Any, function: Callable[..., Any]) -> Callable[..., Any]:
         scope: dict[str, Any] = {}
         exec(compile(source, "<unified caller>", "exec"), namespace, scope)
         factory = _factories[source] = scope["make"]
-    caller = factory(op, op.implementations)
+    caller: Callable[..., Any] = factory(op, op.implementations)
     defaults = function.__defaults__ or ()
     caller.__defaults__ = ((MISSING, *defaults) if _late(op.parameters) else defaults) or None
     aliases = {_ALIASES[p.name]: MISSING for p in _aliased(op.parameters)}
@@ -127,7 +127,6 @@ def generate(op: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
         setattr(caller, attribute, getattr(function, attribute))
     caller.__wrapped__ = function
-    assert callable(caller)
     return caller
 
 
@@ -188,17 +187,17 @@ def _fast_path(
 ) -> list[str]:
     first = parameters[tensors[0]]
     body = [f"if tracer is not None or not isinstance({first.name}, Tensor): {general}"]
-    body += [f"x{tensors[0]} = {first.name}._native", f"node = {first.name}._node"]
+    body += [f"native{tensors[0]} = {first.name}._native", f"node = {first.name}._node"]
     arguments = [p.name for p in parameters]
-    arguments[tensors[0]] = f"x{tensors[0]}"
+    arguments[tensors[0]] = f"native{tensors[0]}"
     for index in tensors[1:]:
         p = parameters[index]
-        arguments[index] = x = f"x{index}"
+        arguments[index] = x = f"native{index}"
         body += [
             f"if isinstance({p.name}, Tensor):",
             f"    {x} = {p.name}._native",
             f"    if {p.name}._node is not None: node = {p.name}._node",
-            f"    if {x}.__class__ is not x{tensors[0]}.__class__: same_backend(op, {names}, x{tensors[0]}, {x})",
+            f"    if {x}.__class__ is not native{tensors[0]}.__class__: same_backend(op, {names}, native{tensors[0]}, {x})",
         ]
         if p.kind in _TAKES_NONE:
             body.append(f"elif {p.name} is None: {x} = None")
@@ -211,7 +210,7 @@ def _fast_path(
     return [
         *body,
         f"if node is not None and grad_mode.enabled: {general}",
-        f"try: out = implementations[x{tensors[0]}.__class__]({', '.join(arguments)})",
+        f"try: out = implementations[native{tensors[0]}.__class__]({', '.join(arguments)})",
         f"except Exception as error: raise explain(op, {names}, error) from error",
         "result = new(Tensor)",
         "result._native = out",

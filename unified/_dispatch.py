@@ -8,7 +8,7 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
@@ -33,6 +33,9 @@ class Tracer(Protocol):
     def made(self, tensor: Any) -> None: ...
     def read_grad(self, tensor: Any) -> None: ...
     def write_grad(self, tensor: Any) -> None: ...
+    def read_flag(self, owner: Any, value: bool) -> None: ...
+    def result(self, native: Native) -> Native: ...
+    def differentiate(self) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
 
 
@@ -71,7 +74,7 @@ class Op:
 
     __slots__ = (
         "_pullbacks", "caller", "check", "composite", "implementations", "mask", "methods", "name", "parameters",
-        "primal", "returns", "static", "variadic",
+        "primal", "returns", "static", "variadic", "whole_program",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], returns: Any) -> None:
@@ -85,6 +88,7 @@ class Op:
         self.mask: tuple[tuple[int, int], ...] = ()
         self.methods: tuple[str, ...] = ()
         self.variadic = False
+        self.whole_program = False
         self.implementations = _Implementations(self)
         self.caller: Callable[..., Any] | None = None
         self._pullbacks: dict[tuple[tuple[int, int], ...], Op] = {}
@@ -125,7 +129,7 @@ table: dict[str, Op] = {}
 
 def wrap(native: Native) -> Tensor:
     """A Tensor around ``native``, outside of any graph of the tape."""
-    tensor = _new(_tensor_class)
+    tensor: Tensor = _new(_tensor_class)
     tensor._native = native
     tensor._node = None
     return tensor
@@ -175,6 +179,9 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         result = function(*natives)
     except Exception as error:
         raise _explain(op, args, error) from error
+    if tracer is not None:
+        many = isinstance(result, (tuple, list))
+        result = [tracer.result(r) for r in result] if many else tracer.result(result)
     node_ = None
     if mask and grad_mode.enabled:
         width = len(result) if isinstance(result, (tuple, list)) else 1
@@ -338,6 +345,18 @@ def set_tracer(tracer: Tracer | None) -> Tracer | None:
     return previous
 
 
+@overload
+def op(function: Function, /) -> Function: ...
+@overload
+def op(
+    *,
+    methods: Sequence[str] = (),
+    inplace: bool = False,
+    variadic: bool = False,
+    check: Callable[..., None] | None = None,
+    composite: bool = False,
+    name: str | None = None,
+) -> Callable[[Function], Function]: ...
 def op(
     function: Function | None = None,
     /,
@@ -347,6 +366,7 @@ def op(
     variadic: bool = False,
     check: Callable[..., None] | None = None,
     composite: bool = False,
+    name: str | None = None,
 ) -> Any:
     """Declares an op. Its parameters' kinds come from the annotations (see ``_caller``).
 
@@ -356,29 +376,58 @@ def op(
         variadic: the method takes its second argument as ``*args`` too (``x.reshape(2, 3)``).
         check: refuses bad operands by shape and dtype with the message that every backend gives.
         composite: the body is the implementation wherever a backend has no native of this name.
+        name: the op's name where a :func:`front` function has taken the declared one.
     """
 
     def declare(function: Function) -> Function:
-        name = function.__name__
-        if name in table:
-            raise ValueError(f"op {name!r} is declared twice")
+        op_name = name or function.__name__
+        if op_name in table:
+            raise ValueError(f"op {op_name!r} is declared twice")
         parameters, returns = _caller.read_signature(function)
-        entry = Op(name, parameters, returns)
+        entry = Op(op_name, parameters, returns)
         entry.check = check
-        entry.methods = (*methods, f"{name}_") if inplace else tuple(methods)
+        entry.methods = (*methods, f"{op_name}_") if inplace else tuple(methods)
         entry.variadic = variadic
         if composite:
             entry.composite = _lift(entry, function)
-        table[name] = entry
+        table[op_name] = entry
         entry.caller = _caller.generate(entry, function)
         return cast(Function, entry.caller)
 
     return declare if function is None else declare(function)
 
 
+@overload
+def composite(function: Function, /) -> Function: ...
+@overload
+def composite(**options: Any) -> Callable[[Function], Function]: ...
 def composite(function: Function | None = None, /, **options: Any) -> Any:
     """Declares an op whose body, made of other ops, is its implementation; options as for :func:`op`."""
-    return op(function, composite=True, **options)
+    declare = op(composite=True, **options)
+    return declare if function is None else declare(function)
+
+
+class Front(NamedTuple):
+    """A plain function that Tensor gets as a method: it sorts out overloads and calls ops."""
+
+    name: str
+    caller: Callable[..., Any]
+    methods: tuple[str, ...]
+    variadic: bool = False
+
+
+fronts: list[Front] = []
+"""What Tensor gets besides the ops of the table."""
+
+
+def front(*methods: str) -> Callable[[Function], Function]:
+    """Makes a function in front of ops (``max(x)``, ``max(x, dim)``, ``max(x, other)``) a method of Tensor too."""
+
+    def register(function: Function) -> Function:
+        fronts.append(Front(function.__name__, function, methods))
+        return function
+
+    return register
 
 
 _tensor_class: type[Any] = object

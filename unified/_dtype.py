@@ -25,7 +25,7 @@ class DType:
     def __init__(self, name: str, kind: Kind, numpy: Any) -> None:
         self.name = name
         self.kind = kind
-        self._numpy = np.dtype(numpy)
+        self._numpy: np.dtype[Any] = np.dtype(numpy)
         self.itemsize = self._numpy.itemsize
         _BY_NAME[name] = self
 

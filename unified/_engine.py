@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unified._dispatch import apply, backends_by_type, table, tracing, wrap
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class TapeEngine:
     """Satisfies ``protocol.Engine`` for every backend whose ``engine`` is None."""
 
-    wrap = staticmethod(wrap)
+    wrap: Callable[[Native], Any] | None = staticmethod(wrap)
 
     def set_grad_enabled(self, enabled: bool) -> None:
         grad_mode.enabled = enabled
@@ -43,7 +43,9 @@ class TapeEngine:
         tensor._grad = grad
 
     def detach(self, tensor: Tensor) -> Native:
-        return tensor._native
+        native = tensor._native
+        compiler = backends_by_type[type(native)].compiler
+        return compiler.stop_gradient(native) if compiler.is_traced(native) else native
 
     def rebind(self, tensor: Tensor, result: Tensor) -> None:
         tensor._native = result._native
@@ -127,7 +129,9 @@ def _pull_natives(node: Node, cotangents: list[Any]) -> Sequence[Any]:
 
 def _pull_tensors(node: Node, cotangents: list[Any]) -> Sequence[Any]:
     """The same through ``apply``, with every operand put back where it was in the graph, so that it records."""
-    args = [[wrap(a) if _is_native(a) else a for a in v] if isinstance(v, list) else v for v in node.args or ()]
+    args: list[Any] = [
+        [wrap(a) if _is_native(a) else a for a in v] if isinstance(v, list) else v for v in node.args or ()
+    ]
     args = [wrap(a) if _is_native(a) else a for a in args]
     for (position, index), (parent, output) in zip(node.mask, node.parents, strict=True):
         operand = args[position] if index < 0 else args[position][index]
@@ -143,11 +147,11 @@ def _is_native(value: Any) -> bool:
 
 
 def _add_natives(first: Native, second: Native) -> Native:
-    return table["add"].implementations[type(first)](first, second, 1)
+    return table["add"].implementations[type(first)](first, second)
 
 
 def _add_tensors(first: Tensor, second: Tensor) -> Tensor:
-    total: Tensor = apply(table["add"], (first, second, 1))
+    total: Tensor = apply(table["add"], (first, second))
     return total
 
 

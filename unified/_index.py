@@ -22,7 +22,7 @@ class AxisKind(Enum):
     SLICE = "slice"
     """Takes ``length`` elements ``step`` apart, from ``start`` (None: the next operand)."""
     INT = "int"
-    """Removes the axis at the position given by the next operand."""
+    """Removes the axis at the position given by the next operand, an int or a 0-d integer tensor."""
     NEW = "new"
     """Inserts an axis of size one."""
     ARRAY = "array"
@@ -59,7 +59,7 @@ def _slice(key: slice, size: int) -> tuple[Axis, list[int]]:
     return Axis(AxisKind.SLICE, start, length, step), []
 
 
-def parse(key: Any, shape: Sequence[int], tensor_type: type) -> tuple[tuple[Axis, ...], list[Any]]:
+def parse(key: Any, shape: Sequence[int], tensor_type: type[Any]) -> tuple[tuple[Axis, ...], list[Any]]:
     """Splits ``key`` for a tensor of ``shape`` into its recipe and its operands.
 
     Boolean masks and nested lists are the caller's to turn into integer tensors first.
@@ -90,7 +90,7 @@ def parse(key: Any, shape: Sequence[int], tensor_type: type) -> tuple[tuple[Axis
             operands.extend(starts)
             axis += 1
         elif isinstance(k, tensor_type):
-            recipe.append(_ARRAY)
+            recipe.append(_ARRAY if k.ndim else _INT)
             operands.append(k)
             axis += 1
         else:

@@ -276,7 +276,7 @@ class Tensor:
         if device is not None and _device(device) != moved.device:
             moved = moved.to_device(_device(device))
         if dtype is not None and dtype is not moved.dtype:
-            moved = moved.cast(dtype)
+            moved = _dispatch.apply(_dispatch.table["cast"], (moved, dtype))
         return moved
 
     def _transfer(self, target: Backend) -> Tensor:
@@ -509,6 +509,9 @@ def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
             "backward on a Tensor that does not require grad: nothing it was computed from requires grad, "
             "or it was computed under un.no_grad()"
         )
+    tracer = tracing()
+    if tracer is not None:
+        tracer.differentiate()
     if gradient is None:
         if root.numel() != 1:
             raise AutogradError(

@@ -13,7 +13,7 @@ from unified.backends.jax import (
 )  # fmt: skip
 from unified.backends.jax import device as _device
 from unified.backends.jax.compile import JaxCompiler
-from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, to_native, wide
+from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, is_wide, to_native, wide
 from unified.backends.protocol import Natives, errors
 
 _FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
@@ -67,6 +67,10 @@ class JaxBackend:
             with enable_x64(True):
                 return put(host)
         return put(host)
+
+    def adopt(self, native):
+        wide.used = wide.used or is_wide(native)
+        return native
 
     def to_numpy(self, native):
         return np.asarray(native)

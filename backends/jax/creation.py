@@ -1,7 +1,57 @@
-"""creation natives on jax."""
+"""Tensors out of nothing on JAX: small cached programs, on the device that is asked for."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from unified.backends.jax import device as _device
+from unified.backends.jax.dtype import enable_x64, to_native, wide
 from unified.backends.protocol import Natives
 
 natives = Natives()
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _full(size, value, dtype):
+    return jnp.full(size, value, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _arange(start, step, length, dtype):
+    return start.astype(dtype) + jnp.arange(length, dtype=dtype) * step.astype(dtype)
+
+
+@contextlib.contextmanager
+def _scope(dtype, device):
+    """Where and how wide the program's result is: both are settings of the call, not arguments."""
+    with contextlib.ExitStack() as stack:
+        if device is not None:
+            stack.enter_context(jax.default_device(_device.to_native(device)))
+        if dtype.is_wide:
+            wide.used = True
+            stack.enter_context(enable_x64(True))
+        yield
+
+
+@natives.having("eager")
+def make_full(size, value, dtype, device):
+    if device is None and not dtype.is_wide:
+        return _full(size, value, to_native(dtype))
+    with _scope(dtype, device):
+        return _full(size, value, to_native(dtype))
+
+
+@natives.having("eager")
+def make_arange(start, step, length, dtype, device):
+    with _scope(dtype, device):
+        number = to_native(dtype).type
+        return _arange(jnp.asarray(number(start)), jnp.asarray(number(step)), length, to_native(dtype))
+
+
+@natives
+def make_full_like(input, value, dtype):
+    return jnp.full_like(input, value, dtype=None if dtype is None else to_native(dtype))

@@ -10,19 +10,22 @@ from unified.backends.protocol import Natives, errors, result_type
 
 natives = Natives()
 
+_NUMBERS = {"b": False, "i": 0, "f": 0.0, "c": 0j}
+
 
 def operands(*values):
     """Operands as arrays of ``torch.result_type``'s dtype (jnp has no rule of its own for 0-d tensors)."""
-    arrays = [v for v in values if isinstance(v, jax.Array)]
-    if len({a.dtype for a in arrays}) == 1 and len(arrays) == len(values):
-        return values
-    described = [(FROM_NATIVE[v.dtype], v.ndim) if isinstance(v, jax.Array) else _number(v) for v in values]
-    dtype = to_native(result_type(*described))
-    return tuple(jnp.asarray(v, dtype) for v in values)
+    dtype = to_native(result_type(*[_described(v) for v in values]))
+    return tuple(jax.lax.convert_element_type(v, dtype) for v in values)
 
 
-def _number(value):
-    return value if isinstance(value, (bool, int, float, complex)) else (FROM_NATIVE[jnp.result_type(value)], 0)
+def _described(value):
+    """A Python number stays one: under jit it has become a weakly typed tracer."""
+    if not isinstance(value, jax.Array):
+        return value
+    if value.aval.weak_type:
+        return _NUMBERS[value.dtype.kind]
+    return FROM_NATIVE[value.dtype], value.ndim
 
 
 def _binary(function):
@@ -32,14 +35,18 @@ def _binary(function):
     return native
 
 
-def _float(input):
+def is_inexact(array):
+    return jnp.issubdtype(array.dtype, jnp.inexact)
+
+
+def floating(input):
     """Integers and bools as the default float dtype, which is what PyTorch's float functions make of them."""
-    return input if jnp.issubdtype(input.dtype, jnp.inexact) else input.astype(jnp.float32)
+    return input if is_inexact(input) else input.astype(jnp.float32)
 
 
 def _unary(function):
     def native(input):
-        return function(_float(input))
+        return function(floating(input))
 
     return native
 
@@ -48,7 +55,7 @@ def _flat(function):
     """A step function: the value of ``function``, the gradient 0."""
 
     def native(input):
-        if not jnp.issubdtype(input.dtype, jnp.inexact):
+        if not is_inexact(input):
             return input
         return function(jax.lax.stop_gradient(input))
 
@@ -56,88 +63,179 @@ def _flat(function):
 
 
 natives(**{name: _unary(getattr(jnp, name)) for name in (
-    "exp", "expm1", "log", "log1p", "log2", "sqrt", "sin", "cos", "tanh",
-)}, rsqrt=_unary(jax.lax.rsqrt), sigmoid=_unary(jax.nn.sigmoid), erf=_unary(jax.lax.erf),
-    reciprocal=_unary(jnp.reciprocal))  # fmt: skip
+    "exp", "expm1", "log", "log1p", "log2", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh",
+)}, rsqrt=_unary(jax.lax.rsqrt), sigmoid=_unary(jax.nn.sigmoid), erf=_unary(jax.lax.erf), asin=_unary(jnp.arcsin),
+    acos=_unary(jnp.arccos), atan=_unary(jnp.arctan), reciprocal=_unary(lambda x: 1 / x))  # fmt: skip
 natives(**{name: _flat(getattr(jnp, name)) for name in ("floor", "ceil", "round", "trunc")})
-natives(isnan=jnp.isnan, isinf=jnp.isinf, isfinite=jnp.isfinite, neg=jnp.negative, square=jnp.square,
-        logical_not=jnp.logical_not, bitwise_not=jnp.bitwise_not, relu=jax.nn.relu)  # fmt: skip
+natives(isnan=jnp.isnan, isinf=jnp.isinf, isfinite=jnp.isfinite, neg=jnp.negative, logical_not=jnp.logical_not,
+        bitwise_not=jnp.bitwise_not)  # fmt: skip
 natives(**{name: _binary(function) for name, function in {
-    "mul": jnp.multiply, "maximum": jnp.maximum, "minimum": jnp.minimum, "remainder": jnp.remainder,
-    "eq": jnp.equal, "ne": jnp.not_equal, "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater,
-    "ge": jnp.greater_equal, "logical_and": jnp.logical_and, "logical_or": jnp.logical_or,
+    "mul": jnp.multiply, "eq": jnp.equal, "ne": jnp.not_equal, "lt": jnp.less, "le": jnp.less_equal,
+    "gt": jnp.greater, "ge": jnp.greater_equal, "logical_and": jnp.logical_and, "logical_or": jnp.logical_or,
     "bitwise_and": jnp.bitwise_and, "bitwise_or": jnp.bitwise_or, "bitwise_xor": jnp.bitwise_xor,
-    "floor_divide": jnp.floor_divide,
 }.items()})  # fmt: skip
 
 
 @natives
-def add(input, other, alpha):
+def add(input, other):
     input, other = operands(input, other)
-    if input.dtype == jnp.bool_:
-        return jnp.logical_or(input, other)
-    return input + (other if alpha == 1 else other * jnp.asarray(alpha, other.dtype))
+    return jnp.logical_or(input, other) if input.dtype == jnp.bool_ else input + other
 
 
 @natives
-def sub(input, other, alpha):
+def sub(input, other):
     input, other = operands(input, other)
-    if input.dtype == jnp.bool_:
-        raise errors.DTypeError("bools cannot be subtracted; use ^ or logical_not")
-    return input - (other if alpha == 1 else other * jnp.asarray(alpha, other.dtype))
+    return input - other
 
 
 @natives
 def div(input, other, rounding_mode):
     input, other = operands(input, other)
+    if rounding_mode is None:
+        return floating(input) / floating(other)
+    if input.dtype == jnp.bool_:
+        raise errors.DTypeError("bools cannot be divided with rounding; convert one with x.to(un.int32)")
     if rounding_mode == "floor":
-        return jnp.floor_divide(input, other)
-    if rounding_mode == "trunc":
-        if jnp.issubdtype(input.dtype, jnp.integer):
-            return jax.lax.div(*jnp.broadcast_arrays(input, other))
-        return jnp.trunc(jax.lax.stop_gradient(input / other))
-    return _float(input) / _float(other)
+        return jax.lax.stop_gradient(jnp.floor_divide(input, other))
+    if jnp.issubdtype(input.dtype, jnp.integer):
+        return jax.lax.div(*jnp.broadcast_arrays(input, other))
+    return jnp.trunc(jax.lax.stop_gradient(input / other))
 
 
 @natives
-def pow(input, exponent):
-    if isinstance(exponent, int) and not isinstance(input, (int, float, complex)):
-        return jax.lax.integer_pow(input, exponent)
-    return jnp.power(*operands(input, exponent))
+def floor_divide(input, other):
+    return div(input, other, "floor")
+
+
+def with_slopes(function, slopes):
+    """``function`` of two arrays of one shape, with the derivative that ``slopes(value, x, y)`` gives for each.
+
+    The slopes are functions, called only for an operand whose derivative is wanted.
+    """
+    differentiable = jax.custom_jvp(function)
+
+    def rule(primals, tangents):
+        value = differentiable(*primals)
+        wanted = [
+            slope() * tangent
+            for slope, tangent in zip(slopes(value, *primals), tangents, strict=True)
+            if not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+        ]
+        return value, sum(wanted[1:], start=wanted[0])
+
+    differentiable.defjvp(rule, symbolic_zeros=True)
+    return differentiable
+
+
+def _modulus_slopes(quotient):
+    def slopes(value, x, y):
+        return lambda: jnp.ones_like(value), lambda: -quotient(x, y)
+
+    return slopes
+
+
+def _power_slopes(value, x, y):
+    """PyTorch's: 0 by ``x`` where the exponent is 0, 0 by the exponent where the base is 0 and it is not negative."""
+    zero = (x == 0) & (y >= 0)
+    return (
+        lambda: jnp.where(y == 0, 0, y * _power(x, jnp.where(y == 0, 1, y - 1))),
+        lambda: jnp.where(zero, 0, value * jnp.log(jnp.where(zero, 1, x))),
+    )
+
+
+def _tie_slopes(wins):
+    """The whole gradient to the operand that ``wins``, half to each at a tie, the whole to both at a NaN."""
+
+    def slopes(value, x, y):
+        half = jnp.where(x == y, 0.5, 1.0).astype(x.dtype)
+        return lambda: jnp.where(wins(y, x), 0, half), lambda: jnp.where(wins(x, y), 0, half)
+
+    return slopes
+
+
+def _logaddexp_slopes(value, x, y):
+    return lambda: 1 / (1 + jnp.exp(y - x)), lambda: 1 / (1 + jnp.exp(x - y))
+
+
+_logaddexp = with_slopes(jnp.logaddexp, _logaddexp_slopes)
+_maximum = with_slopes(jnp.maximum, _tie_slopes(jnp.greater))
+_minimum = with_slopes(jnp.minimum, _tie_slopes(jnp.less))
+_remainder = with_slopes(jnp.remainder, _modulus_slopes(lambda x, y: jnp.floor(x / y)))
+_fmod = with_slopes(jax.lax.rem, _modulus_slopes(lambda x, y: jnp.trunc(x / y)))
+_power = with_slopes(jnp.power, _power_slopes)
+
+
+def _differentiable(function, plain):
+    """``function`` where a derivative can be wanted, ``plain`` for integers."""
+
+    def native(input, other):
+        input, other = jnp.broadcast_arrays(*operands(input, other))
+        return function(input, other) if is_inexact(input) else plain(input, other)
+
+    return native
+
+
+natives(
+    remainder=_differentiable(_remainder, jnp.remainder), fmod=_differentiable(_fmod, jax.lax.rem),
+    pow=_differentiable(_power, jnp.power), maximum=_differentiable(_maximum, jnp.maximum),
+    minimum=_differentiable(_minimum, jnp.minimum),
+)  # fmt: skip
+
+
+def _float_binary(function):
+    def native(input, other):
+        input, other = operands(input, other)
+        return function(*jnp.broadcast_arrays(floating(input), floating(other)))
+
+    return native
+
+
+natives(atan2=_float_binary(jnp.arctan2), logaddexp=_float_binary(_logaddexp))
+
+
+@natives
+def square(input):
+    return input * input if input.dtype != jnp.bool_ else input.astype(jnp.int32)
 
 
 @natives
 def abs(input):
-    return jnp.abs(input)
+    return input * sign(input) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)  # abs'(0) is 0
+
+
+@natives
+def relu(input):
+    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
 
 
 @natives
 def sign(input):
-    return jnp.sign(jax.lax.stop_gradient(input))
+    if input.dtype == jnp.bool_:
+        return input
+    value = jnp.sign(jax.lax.stop_gradient(input))
+    return jnp.where(value != value, jnp.zeros((), value.dtype), value)  # PyTorch's sign(NaN) is 0
 
 
 @natives
 def clamp(input, min, max):
-    if min is None and max is None:
-        raise errors.ArgumentError("give min, max or both")
     bounds = [bound for bound in (min, max) if bound is not None]
-    input, *bounds = operands(input, *bounds)
+    input, *bounds = jnp.broadcast_arrays(*operands(input, *bounds))
     low = bounds[0] if min is not None else None
     high = bounds[-1] if max is not None else None
-    return _clamp(input, low, high)
-
-
-def _clamp(input, low, high):
-    """``min(max(x, low), high)`` whose gradient at a bound goes to x whole, where jnp would halve it."""
-    result = input
+    inside = jnp.ones(input.shape, bool)
+    limited = jax.lax.stop_gradient(input)
     if low is not None:
-        result = jnp.where(result < low, low, result)
-    return result if high is None else jnp.where(result > high, high, result)
+        inside &= input >= low
+        limited = jnp.where(limited < low, low, limited)
+    if high is not None:
+        inside &= input <= high
+        limited = jnp.where(limited > high, high, limited)
+    return jnp.where(inside, input, limited)
 
 
 @natives
 def where(condition, input, other):
-    return jnp.where(condition, *operands(input, other))
+    return jnp.where(condition.astype(bool), *operands(input, other))
 
 
 @natives

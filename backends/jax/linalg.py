@@ -15,3 +15,8 @@ def matmul(input, other):
         flat = jnp.matmul(input.reshape(-1, input.shape[-1]), other)
         return flat.reshape(*input.shape[:-1], other.shape[-1])
     return jnp.matmul(input, other)
+
+
+@natives
+def einsum(equation, operands):
+    return jnp.einsum(equation.replace(" ", ""), *operands)

@@ -1,7 +1,76 @@
-"""nn natives on jax."""
+"""nn ops on JAX, in PyTorch's layouts: NCHW activations, (out, in, ...) weights."""
 
 from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
 
 from unified.backends.protocol import Natives
 
 natives = Natives()
+
+_LAYOUTS = {1: ("NCH", "OIH", "NCH"), 2: ("NCHW", "OIHW", "NCHW"), 3: ("NCDHW", "OIDHW", "NCDHW")}
+
+
+@natives
+def linear(input, weight, bias):
+    rows = input.reshape(-1, input.shape[-1])  # one flat product: XLA on CPU is slow on a batched one by a matrix
+    out = jax.lax.dot_general(rows, weight, (((1,), (weight.ndim - 1,)), ((), ())))
+    out = out if bias is None else out + bias
+    return out.reshape(*input.shape[:-1], *weight.shape[:-1])
+
+
+def _each(value, spatial):
+    return (value,) * spatial if isinstance(value, int) else tuple(value) * (spatial if len(value) == 1 else 1)
+
+
+def _pads(padding, kernel, dilation):
+    if padding == "valid":
+        return [(0, 0)] * len(kernel)
+    if padding == "same":
+        totals = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
+        return [(total // 2, total - total // 2) for total in totals]
+    return [(pad, pad) for pad in _each(padding, len(kernel))]
+
+
+def _convolution(spatial):
+    def native(input, weight, bias, stride, padding, dilation, groups):
+        steps = _each(dilation, spatial)
+        out = jax.lax.conv_general_dilated(
+            input if input.ndim == spatial + 2 else input[None],
+            weight,
+            _each(stride, spatial),
+            _pads(padding, weight.shape[2:], steps),
+            rhs_dilation=steps,
+            dimension_numbers=_LAYOUTS[spatial],
+            feature_group_count=groups,
+        )
+        if bias is not None:
+            out = out + bias.reshape(-1, *[1] * spatial)
+        return out if input.ndim == spatial + 2 else out[0]
+
+    return native
+
+
+natives(conv1d=_convolution(1), conv2d=_convolution(2), conv3d=_convolution(3))
+
+
+@natives
+def embedding(input, weight, padding_idx):
+    # PyTorch refuses negative indices; fill answers one too large, and the shift makes one of every negative
+    rows = jnp.where(input < 0, weight.shape[0], input)
+    out = jnp.take(weight, rows, axis=0, mode="fill", fill_value=jnp.nan)
+    if padding_idx is None:
+        return out
+    padded = input == padding_idx % weight.shape[0]
+    return jnp.where(padded[..., None], jax.lax.stop_gradient(out), out)
+
+
+@natives
+def one_hot(tensor, num_classes):
+    return (tensor[..., None] == jnp.arange(num_classes, dtype=tensor.dtype)).astype(tensor.dtype)
+
+
+@natives
+def causal_mask(query, key):
+    return jnp.tri(query.shape[-2], key.shape[-2], dtype=bool)

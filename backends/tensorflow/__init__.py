@@ -69,6 +69,9 @@ class TensorFlowBackend:
         with tf.device(None if place is None else _device.to_native(place)):
             return tf.constant(np.asarray(array), dtype=to_native(dtype))
 
+    def adopt(self, native):
+        return tf.convert_to_tensor(native)  # the value of a Variable
+
     def to_numpy(self, native):
         return native.numpy() if native.shape.rank else np.asarray(native.numpy())
 

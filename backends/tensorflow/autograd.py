@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-_XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
+from unified.backends.tensorflow.dtype import mark_number
+
+XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
 
 class Programs:
@@ -29,9 +31,9 @@ class Programs:
             if position in self._static or arg is None:
                 key.append(arg)
             elif isinstance(arg, (list, tuple)):
-                key.append(tuple([_leaf(member, leaves) for member in arg]))
+                key.append(tuple([_leaf(member, leaves, args) for member in arg]))
             else:
-                key.append(_leaf(arg, leaves))
+                key.append(_leaf(arg, leaves, args))
         key = tuple(key)
         program = self._programs.get(key)
         if program is None:
@@ -45,7 +47,7 @@ class Programs:
             try:
                 call, restore = self._trace(args, leaves, jit_compile)
                 result = restore(call(leaves))
-            except _XLA_REFUSES:
+            except XLA_REFUSES:
                 if not jit_compile:
                     raise
             else:
@@ -63,9 +65,9 @@ class Programs:
                 if position in self._static or arg is None:
                     values.append(arg)
                 elif isinstance(arg, (list, tuple)):
-                    values.append([None if member is None else next(iterator) for member in arg])
+                    values.append([None if member is None else _placed(member, iterator) for member in arg])
                 else:
-                    values.append(next(iterator))
+                    values.append(_placed(arg, iterator))
             result = self._function(*values)
             many = isinstance(result, (list, tuple))
             results = list(result) if many else [result]
@@ -90,14 +92,28 @@ def _restorer(present):
     return restore
 
 
-def _leaf(value, leaves):
+def _leaf(value, leaves, args):
     """The part of the key that a dynamic argument makes, and its tensor among the leaves."""
     if value is None:
         return None
-    if not tf.is_tensor(value):
-        value = tf.constant(value, tf.complex64 if isinstance(value, complex) else None)
+    number = not tf.is_tensor(value)
+    if number:
+        wide = any(tf.is_tensor(arg) and arg.dtype in _WIDE for arg in args)
+        value = tf.constant(value, _NUMBER_DTYPES[wide].get(type(value)))
     leaves.append(value)
-    return (tuple(value.shape), value.dtype)
+    return (tuple(value.shape), value.dtype, number)
+
+
+_WIDE = (tf.float64, tf.int64, tf.complex128)
+_NUMBER_DTYPES = (
+    {float: tf.float32, complex: tf.complex64}, {float: tf.float64, int: tf.int64, complex: tf.complex128}
+)  # fmt: skip
+
+
+def _placed(arg, iterator):
+    """The traced tensor of a dynamic argument; a Python number stays weak in promotion."""
+    traced = next(iterator)
+    return traced if tf.is_tensor(arg) else mark_number(traced, arg)
 
 
 def flat_call(concrete):
@@ -120,7 +136,8 @@ def pullback(function, mask):
 
     def pull(*args):
         *operands, cotangents = args
-        values = [list(v) if isinstance(v, (list, tuple)) else v for v in operands]
+        sequences = {position for position, index in mask if index >= 0}
+        values = [list(v) if position in sequences else v for position, v in enumerate(operands)]
         masked = [tf.identity(operands[p] if i < 0 else operands[p][i]) for p, i in mask]
         for (position, index), value in zip(mask, masked, strict=True):
             if index < 0:
@@ -133,8 +150,11 @@ def pullback(function, mask):
             outputs = list(result) if isinstance(result, (tuple, list)) else [result]
         chosen = [i for i, cotangent in enumerate(cotangents) if cotangent is not None]
         gradients = tape.gradient(
-            [outputs[i] for i in chosen], masked, output_gradients=[cotangents[i] for i in chosen]
+            [outputs[i] for i in chosen],
+            masked,
+            output_gradients=[cotangents[i] for i in chosen],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,  # as JAX's vjp: of round, say
         )
-        return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+        return [tf.convert_to_tensor(g) for g in gradients]
 
     return pull

@@ -23,9 +23,27 @@ def operands(*values):
     first = values[0]
     if tf.is_tensor(first) and all(tf.is_tensor(v) and v.dtype is first.dtype for v in values):
         return values
-    described = [(FROM_NATIVE[v.dtype], v.shape.rank) if tf.is_tensor(v) else v for v in values]
-    dtype = _TO_NATIVE[result_type(*described)]
-    return tuple(tf.cast(v, dtype) if tf.is_tensor(v) else tf.constant(v, dtype) for v in values)
+    dtype = _TO_NATIVE[result_type(*[_described(v) for v in values])]
+    return tuple([tf.cast(v, dtype) if tf.is_tensor(v) else _constant(v, dtype) for v in values])
+
+
+def _constant(value, dtype):
+    if dtype.is_integer and not dtype.min <= value <= dtype.max:  # wraps around, as in PyTorch
+        return tf.cast(tf.constant(value, tf.int64), dtype)
+    return tf.constant(value, dtype)
+
+
+def _described(value):
+    if not tf.is_tensor(value):
+        return value
+    number = getattr(value, "_unified_number", None)
+    return (FROM_NATIVE[value.dtype], value.shape.rank) if number is None else number
+
+
+def mark_number(traced, number):
+    """``traced`` as the stand-in of a Python number inside a program, where promotion goes on treating it as one."""
+    traced._unified_number = type(number)()
+    return traced
 
 
 def floating(input):

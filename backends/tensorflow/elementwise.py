@@ -1,4 +1,8 @@
-"""Elementwise ops on TensorFlow. ``tf.raw_ops`` skip the argument handling that costs more than the kernels."""
+"""Elementwise ops on TensorFlow. ``tf.raw_ops`` skip the argument handling that costs more than the kernels.
+
+Where TensorFlow's gradient is not PyTorch's, a native is a bare kernel when it runs eagerly and a function with its own
+gradient inside a program, which is where every derivative is taken (see ``autograd.Programs``).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,22 @@ natives = Natives()
 raw = tf.raw_ops
 
 
+def is_inexact(tensor):
+    return tensor.dtype.is_floating or tensor.dtype.is_complex
+
+
 def _binary(function):
     def native(input, other):
         input, other = operands(input, other)
         return function(x=input, y=other)
+
+    return native
+
+
+def _float_binary(function):
+    def native(input, other):
+        input, other = operands(input, other)
+        return function(floating(input), floating(other))
 
     return native
 
@@ -27,46 +43,311 @@ def _unary(function):
 
 
 def _flat(function):
-    """A step function: the value of ``function``, the gradient 0."""
+    """A step function, which leaves integers as they are."""
 
     def native(input):
-        if input.dtype.is_integer or input.dtype == tf.bool:
-            return input
-        return function(x=tf.stop_gradient(input)) + tf.zeros_like(input) * 0
+        return function(x=input) if is_inexact(input) else input
+
+    return native
+
+
+def _test(function, otherwise):
+    def native(input):
+        return function(x=input) if is_inexact(input) else tf.fill(tf.shape(input), otherwise)
 
     return native
 
 
 natives(**{name: _unary(function) for name, function in {
     "exp": raw.Exp, "expm1": raw.Expm1, "log": raw.Log, "log1p": raw.Log1p, "sqrt": raw.Sqrt, "rsqrt": raw.Rsqrt,
-    "sin": raw.Sin, "cos": raw.Cos, "tanh": raw.Tanh, "sigmoid": raw.Sigmoid, "erf": raw.Erf,
+    "sin": raw.Sin, "cos": raw.Cos, "tan": raw.Tan, "asin": raw.Asin, "acos": raw.Acos, "atan": raw.Atan,
+    "sinh": raw.Sinh, "cosh": raw.Cosh, "tanh": raw.Tanh, "sigmoid": raw.Sigmoid, "erf": raw.Erf,
     "reciprocal": raw.Reciprocal,
 }.items()})  # fmt: skip
 natives(**{name: _binary(function) for name, function in {
-    "mul": raw.Mul, "remainder": raw.FloorMod, "lt": raw.Less, "le": raw.LessEqual,
-    "gt": raw.Greater, "ge": raw.GreaterEqual, "floor_divide": raw.FloorDiv,
+    "lt": raw.Less, "le": raw.LessEqual, "gt": raw.Greater, "ge": raw.GreaterEqual,
 }.items()})  # fmt: skip
 natives(**{name: _flat(function) for name, function in {
     "floor": raw.Floor, "ceil": raw.Ceil, "round": raw.Round,
 }.items()})  # fmt: skip
+natives(isnan=_test(raw.IsNan, False), isinf=_test(raw.IsInf, False), isfinite=_test(raw.IsFinite, True))
+
+
+# ---- arithmetic ---------------------------------------------------------------------------------------------
 
 
 @natives
-def add(input, other, alpha):
+def add(input, other):
     input, other = operands(input, other)
-    if input.dtype == tf.bool:
-        return tf.logical_or(input, other)
-    return raw.AddV2(x=input, y=other if alpha == 1 else other * tf.constant(alpha, other.dtype))
+    return raw.AddV2(x=input, y=other) if input.dtype != tf.bool else raw.LogicalOr(x=input, y=other)
 
 
 @natives
-def sub(input, other, alpha):
+def sub(input, other):
     input, other = operands(input, other)
+    return raw.Sub(x=input, y=other)
+
+
+@natives
+def mul(input, other):
+    input, other = operands(input, other)
+    return raw.Mul(x=input, y=other) if input.dtype != tf.bool else raw.LogicalAnd(x=input, y=other)
+
+
+@natives
+def div(input, other, rounding_mode):
+    input, other = operands(input, other)
+    if rounding_mode is None:
+        return raw.RealDiv(x=floating(input), y=floating(other))
     if input.dtype == tf.bool:
-        raise errors.DTypeError("bools cannot be subtracted; use ^ or logical_not")
-    return raw.Sub(x=input, y=other if alpha == 1 else other * tf.constant(alpha, other.dtype))
+        raise errors.DTypeError("bools cannot be divided with rounding; convert one with x.to(un.int32)")
+    if rounding_mode == "floor":
+        return tf.stop_gradient(raw.FloorDiv(x=input, y=other))
+    if input.dtype.is_integer:
+        return raw.TruncateDiv(x=input, y=other)
+    return trunc(tf.stop_gradient(raw.RealDiv(x=input, y=other)))
+
+
+@natives
+def floor_divide(input, other):
+    return div(input, other, "floor")
+
+
+def with_slopes(kernel, slopes):
+    """``kernel`` of two operands, with the derivative that ``slopes(value, x, y)`` gives for each inside a program."""
+
+    @tf.custom_gradient
+    def differentiable(x, y):
+        value = kernel(x=x, y=y)
+
+        def pull(cotangent):
+            by_x, by_y = slopes(value, x, y)
+            return cotangent * by_x(), cotangent * by_y()
+
+        return value, pull
+
+    def native(input, other):
+        input, other = operands(input, other)
+        if tf.executing_eagerly() or not is_inexact(input):
+            return kernel(x=input, y=other)
+        shape = tf.broadcast_static_shape(input.shape, other.shape)
+        return differentiable(tf.broadcast_to(input, shape), tf.broadcast_to(other, shape))
+
+    return native
+
+
+def _modulus_slopes(quotient):
+    def slopes(value, x, y):
+        return lambda: tf.ones_like(value), lambda: -quotient(x / y)
+
+    return slopes
+
+
+def _power_slopes(value, x, y):
+    """PyTorch's: 0 by ``x`` where the exponent is 0, 0 by the exponent where the base is 0 and it is not negative."""
+    zero = (x == 0) & (y >= 0 if not y.dtype.is_complex else True)
+    one = tf.ones_like(x)
+    return (
+        lambda: tf.where(y == 0, tf.zeros_like(x), y * pow(x, tf.where(y == 0, one, y - 1))),
+        lambda: tf.where(zero, tf.zeros_like(x), value * tf.math.log(tf.where(zero, one, x))),
+    )
+
+
+def _tie_slopes(wins):
+    """The whole gradient to the operand that ``wins``, half to each at a tie, the whole to both at a NaN."""
+
+    def slopes(value, x, y):
+        half = tf.where(x == y, tf.constant(0.5, x.dtype), tf.constant(1, x.dtype))
+        zero = tf.zeros_like(x)
+        return lambda: tf.where(wins(y, x), zero, half), lambda: tf.where(wins(x, y), zero, half)
+
+    return slopes
+
+
+natives(
+    remainder=with_slopes(raw.FloorMod, _modulus_slopes(tf.floor)),
+    fmod=with_slopes(raw.TruncateMod, _modulus_slopes(lambda quotient: trunc(quotient))),
+    pow=with_slopes(raw.Pow, _power_slopes),
+    atan2=_float_binary(tf.atan2),
+)  # fmt: skip
+
+
+def _selected(kernel, logic, wins):
+    numeric = with_slopes(kernel, _tie_slopes(wins))
+
+    def native(input, other):
+        if input.dtype == tf.bool and other.dtype == tf.bool:
+            return logic(x=input, y=other)
+        return numeric(input, other)
+
+    return native
+
+
+natives(
+    maximum=_selected(raw.Maximum, raw.LogicalOr, tf.greater),
+    minimum=_selected(raw.Minimum, raw.LogicalAnd, tf.less),
+)
+
+
+@natives
+def logaddexp(input, other):
+    input, other = operands(input, other)
+    input, other = floating(input), floating(other)
+    larger = tf.stop_gradient(tf.maximum(input, other))
+    larger = tf.where(tf.math.is_finite(larger), larger, tf.zeros_like(larger))
+    return tf.math.log(tf.exp(input - larger) + tf.exp(other - larger)) + larger
+
+
+# ---- unary ---------------------------------------------------------------------------------------------------
+
+
+@natives
+def neg(input):
+    return raw.Neg(x=input) if input.dtype not in _UNSIGNED else tf.zeros_like(input) - input
+
+
+_UNSIGNED = (tf.uint8, tf.uint16, tf.uint32, tf.uint64)
+
+
+@natives
+def abs(input):
+    if input.dtype.is_complex:
+        return raw.ComplexAbs(x=input, Tout=input.dtype.real_dtype)
+    if input.dtype in _UNSIGNED or input.dtype == tf.bool:
+        return input
+    return raw.Abs(x=input)
+
+
+@natives
+def sign(input):
+    if input.dtype == tf.bool:
+        return input
+    if input.dtype in _UNSIGNED:
+        return tf.cast(input > 0, input.dtype)
+    value = raw.Sign(x=input)
+    return tf.where(raw.IsNan(x=value), tf.zeros_like(value), value) if value.dtype.is_floating else value
+
+
+@natives
+def log2(input):
+    input = floating(input)
+    return raw.Log(x=input) * tf.constant(1.4426950408889634, input.dtype)
+
+
+@natives
+def square(input):
+    return raw.Square(x=input) if is_inexact(input) else _integer_square(input)
+
+
+def _integer_square(input):
+    return raw.Mul(x=input, y=input) if input.dtype != tf.bool else tf.cast(input, tf.int32)
 
 
 @natives
 def relu(input):
-    return raw.Relu(features=input)
+    if tf.executing_eagerly() or not is_inexact(input):
+        return raw.Relu(features=input)
+    return tf.where(input <= 0, tf.zeros_like(input), input)
+
+
+@natives
+def trunc(input):
+    if not is_inexact(input):
+        return input
+    return tf.where(input < 0, raw.Ceil(x=input), raw.Floor(x=input))
+
+
+@natives
+def clamp(input, min, max):
+    input, *bounds = operands(input, *[bound for bound in (min, max) if bound is not None])
+    low = bounds[0] if min is not None else None
+    high = bounds[-1] if max is not None else None
+    if tf.executing_eagerly():
+        limited = input if low is None else raw.Maximum(x=input, y=low)
+        return limited if high is None else raw.Minimum(x=limited, y=high)
+    inside = tf.ones_like(input, tf.bool)
+    limited = tf.stop_gradient(input)
+    if low is not None:
+        inside &= input >= low
+        limited = tf.where(limited < low, low, limited)
+    if high is not None:
+        inside &= input <= high
+        limited = tf.where(limited > high, high, limited)
+    return tf.where(inside, input, limited)
+
+
+# ---- comparison and logic ------------------------------------------------------------------------------------
+
+
+@natives
+def eq(input, other):
+    input, other = operands(input, other)
+    return raw.Equal(x=input, y=other, incompatible_shape_error=True)
+
+
+@natives
+def ne(input, other):
+    input, other = operands(input, other)
+    return raw.NotEqual(x=input, y=other, incompatible_shape_error=True)
+
+
+def _truth(input):
+    return input if input.dtype == tf.bool else tf.cast(input, tf.bool)
+
+
+@natives
+def logical_and(input, other):
+    return raw.LogicalAnd(x=_truth(input), y=_truth(other))
+
+
+@natives
+def logical_or(input, other):
+    return raw.LogicalOr(x=_truth(input), y=_truth(other))
+
+
+@natives
+def logical_not(input):
+    return raw.LogicalNot(x=_truth(input))
+
+
+def _bitwise(logic, function):
+    def native(input, other):
+        input, other = operands(input, other)
+        return (logic if input.dtype == tf.bool else function)(x=input, y=other)
+
+    return native
+
+
+natives(
+    bitwise_and=_bitwise(raw.LogicalAnd, raw.BitwiseAnd), bitwise_or=_bitwise(raw.LogicalOr, raw.BitwiseOr),
+    bitwise_xor=_bitwise(raw.NotEqual, raw.BitwiseXor),
+)  # fmt: skip
+
+
+@natives
+def bitwise_not(input):
+    return raw.LogicalNot(x=input) if input.dtype == tf.bool else raw.Invert(x=input)
+
+
+@natives
+def where(condition, input, other):
+    input, other = operands(input, other)
+    return raw.SelectV2(condition=_truth(condition), t=input, e=other)
+
+
+# ---- dtype and identity ---------------------------------------------------------------------------------------
+
+
+@natives
+def cast(input, dtype):
+    target = to_native(dtype)
+    if target == input.dtype:
+        return raw.Identity(input=input)
+    if input.dtype.is_complex and not target.is_complex:
+        input = raw.Real(input=input, Tout=input.dtype.real_dtype)
+    return raw.Cast(x=input, DstT=target)
+
+
+@natives
+def clone(input):
+    return raw.Identity(input=input)

@@ -1,7 +1,218 @@
-"""indexing natives on tensorflow."""
+"""Subscripts, gathering and scattering on TensorFlow.
+
+Eager subscripts are one StridedSlice. Inside a program positions may be tensors, which XLA takes in Slice and Gather.
+"""
 
 from __future__ import annotations
 
-from unified.backends.protocol import Natives
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from unified.backends.protocol import AxisKind, Natives
 
 natives = Natives()
+raw = tf.raw_ops
+
+
+class _Plan:
+    """A recipe with its operands: begin, size and step for each axis, the shape that results and its arrays."""
+
+    def __init__(self, shape, operands, recipe):
+        queue = iter(operands)
+        self.starts, self.sizes, self.steps = [], [], []
+        self.shape, self.arrays = [], {}
+        axis = 0
+        for kind, start, length, step in recipe:
+            if kind is AxisKind.NEW:
+                self.shape.append(1)
+                continue
+            first, size, stride = 0, shape[axis], 1
+            if kind is AxisKind.ARRAY:
+                self.arrays[len(self.shape)] = next(queue)
+                self.shape.append(size)
+            elif kind is AxisKind.INT:
+                first, size = next(queue), 1
+                if tf.is_tensor(first):
+                    first = _counted(first, shape[axis])
+            elif kind is AxisKind.SLICE:
+                first, stride = next(queue) if start is None else start, step
+                size = (length - 1) * step + 1 if length else 0
+                self.shape.append(length)
+            else:
+                self.shape.append(size)
+            self.starts.append(first)
+            self.sizes.append(size)
+            self.steps.append(stride)
+            axis += 1
+        self.dynamic = any(tf.is_tensor(start) for start in self.starts)
+        self.whole = not self.dynamic and self.sizes == list(shape) and all(step == 1 for step in self.steps)
+
+    def bounds(self):
+        ends = [start + size for start, size in zip(self.starts, self.sizes, strict=True)]
+        return {"begin": _vector(self.starts), "end": _vector(ends), "strides": _vector(self.steps)}
+
+
+def _vector(numbers):
+    return tf.constant(numbers, tf.int32, (len(numbers),))
+
+
+def _counted(index, length):
+    """Negative positions counted from the end."""
+    return index if index.dtype.is_unsigned else tf.where(index < 0, index + length, index)
+
+
+def _shaped(input, shape):
+    return input if input.shape == tuple(shape) else raw.Reshape(tensor=input, shape=_vector(shape))
+
+
+@natives
+def index(input, operands, recipe):
+    plan = _Plan(input.shape, operands, recipe)
+    block = input
+    if plan.dynamic:
+        begin = tf.stack([tf.cast(start, tf.int32) for start in plan.starts])
+        block = raw.Slice(input=input, begin=begin, size=_vector(plan.sizes))
+        if any(step != 1 for step in plan.steps):
+            zeros = _vector([0] * len(plan.steps))
+            block = raw.StridedSlice(
+                input=block, begin=zeros, end=_vector(plan.sizes), strides=_vector(plan.steps)
+            )
+    elif not plan.whole:
+        block = raw.StridedSlice(input=input, **plan.bounds())
+    block = _shaped(block, plan.shape)
+    return _gathered(block, plan.arrays) if plan.arrays else block
+
+
+def _gathered(input, arrays):
+    """``input`` indexed by arrays on some axes: side by side they stay in place, else they go first."""
+    axes = sorted(arrays)
+    shape = input.shape.as_list()
+    if axes[-1] - axes[0] != len(axes) - 1:
+        rest = [axis for axis in range(len(shape)) if axis not in arrays]
+        input = tf.transpose(input, [*axes, *rest])
+        front = {place: arrays[axis] for place, axis in enumerate(axes)}
+        return _gathered(input, front)
+    position = 0
+    wide = math.prod(shape[axis] for axis in axes) > np.iinfo(np.int32).max
+    for axis in axes:
+        index = tf.cast(arrays[axis], tf.int64 if wide or arrays[axis].dtype == tf.int64 else tf.int32)
+        counted = _counted(index, shape[axis])
+        position = counted if axis == axes[0] else position * shape[axis] + counted
+    first, last = axes[0], axes[-1] + 1
+    merged = _shaped(input, [*shape[:first], math.prod(shape[first:last]), *shape[last:]])
+    return tf.gather(merged, position, axis=first)
+
+
+@natives
+def index_put(input, operands, value, recipe, accumulate):
+    plan = _Plan(input.shape, operands, recipe)
+    if not (plan.dynamic or plan.arrays or accumulate) and input.shape.rank:
+        lengths = [-(-size // step) for size, step in zip(plan.sizes, plan.steps, strict=True)]
+        update = _shaped(_fitted(value, plan.shape, input.dtype), lengths)
+        return raw.TensorStridedSliceUpdate(input=input, value=update, **plan.bounds())
+    count = math.prod(input.shape)
+    positions = index(tf.reshape(tf.range(count), input.shape), operands, recipe)
+    update = tf.reshape(_fitted(value, positions.shape, input.dtype), (-1,))
+    return _written(input, positions, update, accumulate)
+
+
+def _written(input, positions, update, accumulate):
+    """``update`` at flat ``positions`` of ``input``."""
+    kernel = raw.TensorScatterAdd if accumulate else raw.TensorScatterUpdate
+    flat = tf.reshape(input, (-1,))
+    return tf.reshape(kernel(tensor=flat, indices=tf.reshape(positions, (-1, 1)), updates=update), input.shape)
+
+
+def _cast(value, dtype):
+    return tf.cast(value, dtype) if tf.is_tensor(value) else tf.cast(tf.constant(value), dtype)
+
+
+def _fitted(value, shape, dtype):
+    """``value`` cast and broadcast; PyTorch forgives leading dimensions of length 1."""
+    tensor = _cast(value, dtype)
+    extra = tensor.shape.rank - len(shape)
+    if extra > 0:
+        tensor = tf.reshape(tensor, tensor.shape[extra:])
+    return tensor if tensor.shape == tuple(shape) else tf.broadcast_to(tensor, shape)
+
+
+@natives
+def select_at(input, dim, index):
+    length = input.shape[dim]
+    if not tf.is_tensor(index):
+        index = tf.constant(index + length if index < 0 else index)
+    else:
+        index = _counted(index, length)
+    return raw.GatherV2(params=input, indices=index, axis=dim)
+
+
+@natives
+def nonzero_positions(input):
+    return tf.cast(tf.where(input), tf.int32)
+
+
+@natives
+def masked_fill(input, mask, value):
+    fill = _cast(value, input.dtype)
+    return raw.SelectV2(condition=mask, t=fill, e=input)
+
+
+@natives
+def index_select(input, dim, index):
+    if input.shape.rank == 0:
+        return input
+    return tf.gather(input, tf.reshape(index, (-1,)), axis=dim)
+
+
+@functools.lru_cache(maxsize=256)
+def _offsets(shape, lengths, dim):
+    """Flat positions in ``shape`` of the corner of ``lengths``, as if the index along ``dim`` were 0."""
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    total = np.zeros([1] * len(shape), np.int64)
+    for axis, (length, stride) in enumerate(zip(lengths, strides, strict=True)):
+        if axis != dim:
+            total = total + (np.arange(length) * stride).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return total, strides[dim]
+
+
+def _positions(input, dim, index):
+    shape = tuple(input.shape)
+    if len(index.shape) != len(shape):
+        raise ValueError("index and input differ in rank")
+    if any(i > n for axis, (i, n) in enumerate(zip(index.shape, shape, strict=True)) if axis != dim % len(shape)):
+        raise ValueError("index is longer than input")
+    offsets, stride = _offsets(shape, tuple(index.shape), dim % len(shape))
+    kind = tf.int64 if math.prod(shape) > np.iinfo(np.int32).max else tf.int32
+    return tf.cast(index, kind) * stride + tf.constant(offsets, kind)
+
+
+@natives
+def gather(input, dim, index):
+    if input.shape.rank == 0:
+        return tf.broadcast_to(input, index.shape)
+    return tf.gather(tf.reshape(input, (-1,)), _positions(input, dim, index))
+
+
+def _source(input, index, src):
+    if tf.is_tensor(src) and src.shape.rank:
+        if src.dtype != input.dtype:
+            raise ValueError("src and input differ in dtype")
+        return tf.reshape(tf.slice(src, [0] * src.shape.rank, index.shape), (-1,))
+    return tf.broadcast_to(_cast(src, input.dtype), (math.prod(index.shape),))
+
+
+@natives
+def scatter(input, dim, index, src):
+    if input.shape.rank == 0:
+        return tf.reshape(_source(input, index, src), ()) if math.prod(index.shape) else input
+    return _written(input, _positions(input, dim, index), _source(input, index, src), accumulate=False)
+
+
+@natives
+def scatter_add(input, dim, index, src):
+    if input.shape.rank == 0:
+        return input + src
+    return _written(input, _positions(input, dim, index), _source(input, index, src), accumulate=True)

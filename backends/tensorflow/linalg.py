@@ -30,3 +30,8 @@ def _with_vector(input, other, rank, other_rank):
     if other_rank == 1:
         product = tf.squeeze(product, -1)
     return tf.squeeze(product, -1 if other_rank == 1 else -2) if rank == 1 else product
+
+
+@natives.having("program")
+def einsum(equation, operands):
+    return tf.einsum(equation.replace(" ", ""), *operands)

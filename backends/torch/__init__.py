@@ -34,6 +34,8 @@ class TorchBackend:
         return issubclass(kind, torch.Tensor)
 
     def implement(self, op, kind):
+        if op.whole_program:
+            return self.compiler.differentiable(op.composite)
         function = self.natives.get(op.name) or op.composite
         if function is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the torch backend and no composite")
@@ -54,6 +56,9 @@ class TorchBackend:
             source = source.astype(np.float32)
         native = torch.tensor(source, dtype=to_native(dtype)).reshape(np.shape(array))
         return native if place is None else native.to(_device.to_native(place))
+
+    def adopt(self, native):
+        return native
 
     def to_numpy(self, native):
         host = native.detach().cpu().resolve_conj().resolve_neg()

@@ -11,32 +11,56 @@ from unified.backends.torch.dtype import to_native
 
 natives = Natives()
 
+def _narrow(function):
+    """PyTorch's 64 bits for a bool tensor with a Python int become the 32 that every backend defaults to."""
+
+    def native(input, other):
+        result = function(input, other)
+        if result.dtype is torch.int64 and not (_is_wide(input) or _is_wide(other)):
+            return result.to(torch.int32)
+        return result
+
+    return native
+
+
+def _is_wide(value):
+    return isinstance(value, torch.Tensor) and value.dtype is torch.int64
+
+
+natives(**{name: _narrow(function) for name, function in {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floor_divide": operator.floordiv,
+    "remainder": operator.mod, "fmod": torch.fmod, "pow": operator.pow, "bitwise_and": operator.and_,
+    "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
+}.items()})  # fmt: skip
 natives(
-    mul=operator.mul, floor_divide=operator.floordiv, remainder=operator.mod, maximum=torch.maximum,
-    minimum=torch.minimum, neg=torch.neg, abs=torch.abs, sign=torch.sign, exp=torch.exp, expm1=torch.expm1,
-    log=torch.log, log1p=torch.log1p, log2=torch.log2, sqrt=torch.sqrt, rsqrt=torch.rsqrt, square=torch.square,
-    reciprocal=torch.reciprocal, sin=torch.sin, cos=torch.cos, tanh=torch.tanh, sigmoid=torch.sigmoid,
-    erf=torch.erf, relu=torch.relu, floor=torch.floor, ceil=torch.ceil, round=torch.round, trunc=torch.trunc,
-    isnan=torch.isnan, isinf=torch.isinf, isfinite=torch.isfinite, eq=operator.eq, ne=operator.ne, lt=operator.lt,
-    le=operator.le, gt=operator.gt, ge=operator.ge, logical_and=torch.logical_and, logical_or=torch.logical_or,
-    logical_not=torch.logical_not, bitwise_and=operator.and_, bitwise_or=operator.or_, bitwise_xor=operator.xor,
-    bitwise_not=torch.bitwise_not, where=torch.where, clone=torch.clone, pow=operator.pow,
+    maximum=torch.maximum, minimum=torch.minimum, neg=torch.neg, abs=torch.abs, sign=torch.sign, exp=torch.exp,
+    expm1=torch.expm1, log=torch.log, log1p=torch.log1p, log2=torch.log2, sqrt=torch.sqrt, rsqrt=torch.rsqrt,
+    reciprocal=torch.reciprocal, sin=torch.sin, cos=torch.cos, tan=torch.tan, asin=torch.asin, acos=torch.acos,
+    atan=torch.atan, sinh=torch.sinh, cosh=torch.cosh, tanh=torch.tanh, sigmoid=torch.sigmoid, erf=torch.erf,
+    relu=torch.relu, floor=torch.floor, ceil=torch.ceil, round=torch.round, trunc=torch.trunc, isnan=torch.isnan,
+    isinf=torch.isinf, isfinite=torch.isfinite, eq=operator.eq, ne=operator.ne, lt=operator.lt, le=operator.le,
+    gt=operator.gt, ge=operator.ge, logical_and=torch.logical_and, logical_or=torch.logical_or,
+    logical_not=torch.logical_not, bitwise_not=torch.bitwise_not, clone=torch.clone, atan2=torch.atan2,
+    logaddexp=torch.logaddexp,
 )  # fmt: skip
 
 
 @natives
-def add(input, other, alpha):
-    return input + other if alpha == 1 else torch.add(input, other, alpha=alpha)
-
-
-@natives
-def sub(input, other, alpha):
-    return input - other if alpha == 1 else torch.sub(input, other, alpha=alpha)
+def square(input):
+    return torch.square(input) if input.dtype is not torch.bool else input.to(torch.int32)
 
 
 @natives
 def div(input, other, rounding_mode):
     return input / other if rounding_mode is None else torch.div(input, other, rounding_mode=rounding_mode)
+
+
+@natives
+def where(condition, input, other):
+    result = torch.where(condition, input, other)
+    if result.dtype is torch.int64 and not (_is_wide(input) or _is_wide(other)):
+        return result.to(torch.int32)
+    return result
 
 
 @natives

@@ -1,7 +1,92 @@
-"""indexing natives on torch."""
+"""Subscripts, gathering and scattering on PyTorch."""
 
 from __future__ import annotations
 
-from unified.backends.protocol import Natives
+import torch
+
+from unified.backends.protocol import AxisKind, Natives
 
 natives = Natives()
+
+_ALL = slice(None)
+
+
+def _key(operands, recipe):
+    """The subscript that the front end took apart, put together again."""
+    queue = iter(operands)
+    key = []
+    for kind, start, length, step in recipe:
+        if kind is AxisKind.ALL:
+            key.append(_ALL)
+        elif kind is AxisKind.SLICE:
+            first = next(queue) if start is None else start
+            key.append(slice(first, first + (length - 1) * step + 1 if length else first, step))
+        elif kind is AxisKind.NEW:
+            key.append(None)
+        else:
+            key.append(next(queue))
+    return tuple(key)
+
+
+@natives
+def index(input, operands, recipe):
+    return input[_key(operands, recipe)]
+
+
+@natives
+def index_put(input, operands, value, recipe, accumulate):
+    key = _key(operands, recipe)
+    result = input.clone(memory_format=torch.contiguous_format)
+    if isinstance(value, torch.Tensor) and value.dtype is not input.dtype:
+        value = value.to(input.dtype)
+    if accumulate:
+        positions = torch.arange(input.numel(), device=input.device).reshape(input.shape)[key]
+        shaped = torch.as_tensor(value, dtype=input.dtype, device=input.device).expand(positions.shape)
+        flat = result.reshape(-1).index_add(0, positions.reshape(-1), shaped.reshape(-1))
+        return flat.reshape(input.shape)
+    result[key] = value
+    return result
+
+
+@natives
+def select_at(input, dim, index):
+    if isinstance(index, torch.Tensor):
+        wrapped = torch.where(index < 0, index + input.shape[dim], index)
+        return torch.index_select(input, dim, wrapped.reshape(1)).squeeze(dim)
+    return torch.select(input, dim, index)
+
+
+@natives
+def nonzero_positions(input):
+    return torch.nonzero(input).to(torch.int32)
+
+
+@natives
+def masked_fill(input, mask, value):
+    if isinstance(value, torch.Tensor):
+        return torch.where(mask, value.to(input.dtype), input)
+    return torch.masked_fill(input, mask, value)
+
+
+def _long(index):
+    return index if index.dtype is torch.int64 else index.to(torch.int64)
+
+
+@natives
+def gather(input, dim, index):
+    return torch.gather(input, dim, _long(index))
+
+
+@natives
+def index_select(input, dim, index):
+    return torch.index_select(input, dim, index)
+
+
+@natives
+def scatter(input, dim, index, src):
+    return torch.scatter(input, dim, _long(index), src)
+
+
+@natives
+def scatter_add(input, dim, index, src):
+    return torch.scatter_add(input, dim, _long(index), src)

@@ -8,4 +8,15 @@ from unified.backends.protocol import Natives
 
 natives = Natives()
 
-natives(matmul=torch.matmul, bmm=torch.bmm, mm=torch.mm)
+natives(matmul=torch.matmul, bmm=torch.bmm, mm=torch.mm, mv=torch.mv, dot=torch.dot, einsum=torch.einsum,
+        outer=torch.outer)  # fmt: skip
+
+
+def _added(function):
+    def native(input, first, second, beta, alpha):
+        return function(input, first, second, beta=beta, alpha=alpha)
+
+    return native
+
+
+natives(addmm=_added(torch.addmm), addmv=_added(torch.addmv), baddbmm=_added(torch.baddbmm))

@@ -1,0 +1,5 @@
+"""The static path: one function, traced once per signature, one program of the framework's compiler."""
+
+from unified.compile.function import CompiledFunction, compile
+
+__all__ = ["CompiledFunction", "compile"]

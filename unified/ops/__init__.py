@@ -47,8 +47,8 @@ def _in_place_operator(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install_methods() -> None:
-    """Gives Tensor every method and operator that the op table names."""
-    for entry in _dispatch.table.values():
+    """Gives Tensor every method and operator that the op table and the functions in front of it name."""
+    for entry in (*_dispatch.table.values(), *_dispatch.fronts):
         caller = entry.caller
         assert caller is not None
         for name in entry.methods:

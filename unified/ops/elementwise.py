@@ -5,9 +5,12 @@ Unary float functions take integers too and then return the default float dtype,
 
 from __future__ import annotations
 
-from unified._dispatch import composite, op
+from typing import Any
+
+from unified._dispatch import composite, front, op
 from unified._dtype import DType, Number
 from unified._tensor import Tensor
+from unified.errors import ArgumentError, DTypeError
 from unified.ops._checks import broadcastable
 
 Operand = Tensor | Number
@@ -18,17 +21,60 @@ def _binary(input: object, other: object, *_: object) -> None:
     broadcastable(input, other)
 
 
+def _subtraction(input: Any, other: Any) -> None:
+    broadcastable(input, other)
+    kinds = [value.dtype.kind if hasattr(value, "dtype") else type(value).__name__[0] for value in (input, other)]
+    if kinds == ["b", "b"]:
+        raise DTypeError("bools cannot be subtracted; use ^ or logical_not")
+
+
+def _division(input: object, other: object, rounding_mode: str | None) -> None:
+    broadcastable(input, other)
+    if rounding_mode not in (None, "trunc", "floor"):
+        raise ArgumentError(f"rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
+
+
+def _integers(*values: Any) -> None:
+    broadcastable(*values)
+    for value in values:
+        if isinstance(value, float) or (hasattr(value, "dtype") and value.dtype.is_inexact):
+            raise DTypeError("bitwise operations take integers and bools; compare the floats first, or convert them")
+
+
+def _bounds(input: object, min: object, max: object) -> None:
+    if min is None and max is None:
+        raise ArgumentError("give min, max or both")
+    broadcastable(input, min, max)
+
+
+def _number_line(input: Any) -> None:
+    if input.dtype.kind == "b":
+        raise DTypeError("bools cannot be negated; use ~ or logical_not")
+
+
 # ---- arithmetic ---------------------------------------------------------------------------------------------
 
 
-@op(methods=("add", "__add__", "__radd__"), inplace=True, check=_binary)
+@op(name="add", methods=("__add__", "__radd__"), inplace=True, check=_binary)
+def _add(input: Operand, other: Operand) -> Tensor:
+    """``input + other``, broadcast."""
+
+
+@front("add", "add_")
 def add(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
     """``input + alpha * other``, broadcast. Example: ``add([1, 2], 10) -> [11, 12]``."""
+    return _add(input, other if alpha == 1 else other * alpha)
 
 
-@op(methods=("sub", "subtract", "__sub__", "__rsub__"), inplace=True, check=_binary)
+@op(name="sub", methods=("__sub__", "__rsub__"), inplace=True, check=_subtraction)
+def _sub(input: Operand, other: Operand) -> Tensor:
+    """``input - other``, broadcast."""
+
+
+@front("sub", "subtract", "sub_")
 def sub(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
     """``input - alpha * other``, broadcast. Example: ``sub([3, 2], 1) -> [2, 1]``."""
+    return _sub(input, other if alpha == 1 else other * alpha)
 
 
 @op(methods=("mul", "multiply", "__mul__", "__rmul__"), inplace=True, check=_binary)
@@ -36,7 +82,7 @@ def mul(input: Operand, other: Operand) -> Tensor:
     """``input * other``, broadcast. Example: ``mul([1, 2], 3) -> [3, 6]``."""
 
 
-@op(methods=("div", "divide", "true_divide", "__truediv__", "__rtruediv__"), inplace=True, check=_binary)
+@op(methods=("div", "divide", "true_divide", "__truediv__", "__rtruediv__"), inplace=True, check=_division)
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
     """``input / other``, broadcast; integers divide to floats. ``rounding_mode`` is None, "trunc" or "floor".
 
@@ -54,9 +100,42 @@ def remainder(input: Operand, other: Operand) -> Tensor:
     """Python's modulus: the result has the sign of ``other``. Example: ``remainder([-3], 2) -> [1]``."""
 
 
-@op(methods=("pow", "__pow__", "__rpow__"), inplace=True, check=_binary)
+@op(name="pow", check=_binary)
+def _pow(input: Operand, exponent: Operand) -> Tensor:
+    """``input ** exponent``, broadcast."""
+
+
+@front("pow", "__pow__", "__rpow__", "pow_")
 def pow(input: Operand, exponent: Operand) -> Tensor:
-    """``input ** exponent``, broadcast. Example: ``pow([2., 3.], 2) -> [4., 9.]``."""
+    """``input ** exponent``, broadcast. Example: ``pow([2., 3.], 2) -> [4., 9.]``.
+
+    Raises:
+        DTypeError: an integer tensor to a negative integer power, which would not be an integer.
+    """
+    if isinstance(input, Tensor) and isinstance(exponent, (int, float)):
+        if exponent == 2 and (isinstance(exponent, int) or input.dtype.is_inexact):
+            return square(input)
+        if exponent < 0 and isinstance(exponent, int) and not input.dtype.is_inexact:
+            raise DTypeError(
+                f"pow: a {input.dtype.name} tensor to the power {exponent} is no integer; "
+                f"write {float(exponent)} for a floating-point result"
+            )
+    return _pow(input, exponent)
+
+
+@op(methods=("fmod",), inplace=True, check=_binary)
+def fmod(input: Operand, other: Operand) -> Tensor:
+    """C's modulus: the result has the sign of ``input``. Example: ``fmod([-3], 2) -> [-1]``."""
+
+
+@op(methods=("atan2", "arctan2"), check=_binary)
+def atan2(input: Tensor, other: Tensor) -> Tensor:
+    """The angle in radians of the point ``(x=other, y=input)``, in ``[-pi, pi]``."""
+
+
+@op(methods=("logaddexp",), check=_binary)
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """``log(exp(input) + exp(other))`` without overflow."""
 
 
 @op(methods=("maximum",), check=_binary)
@@ -90,7 +169,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
 # ---- unary ---------------------------------------------------------------------------------------------------
 
 
-@op(methods=("neg", "negative", "__neg__"), inplace=True)
+@op(methods=("neg", "negative", "__neg__"), inplace=True, check=_number_line)
 def neg(input: Tensor) -> Tensor:
     """``-input``."""
 
@@ -160,6 +239,36 @@ def cos(input: Tensor) -> Tensor:
     """Cosine of radians."""
 
 
+@op(methods=("tan",), inplace=True)
+def tan(input: Tensor) -> Tensor:
+    """Tangent of radians."""
+
+
+@op(methods=("asin",), inplace=True)
+def asin(input: Tensor) -> Tensor:
+    """Inverse sine, in radians; NaN outside ``[-1, 1]``."""
+
+
+@op(methods=("acos",), inplace=True)
+def acos(input: Tensor) -> Tensor:
+    """Inverse cosine, in radians; NaN outside ``[-1, 1]``."""
+
+
+@op(methods=("atan",), inplace=True)
+def atan(input: Tensor) -> Tensor:
+    """Inverse tangent, in radians."""
+
+
+@op(methods=("sinh",), inplace=True)
+def sinh(input: Tensor) -> Tensor:
+    """Hyperbolic sine."""
+
+
+@op(methods=("cosh",), inplace=True)
+def cosh(input: Tensor) -> Tensor:
+    """Hyperbolic cosine."""
+
+
 @op(methods=("tanh",), inplace=True)
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent."""
@@ -215,7 +324,7 @@ def isfinite(input: Tensor) -> Tensor:
     """Where the element is neither infinite nor NaN."""
 
 
-@op(methods=("clamp", "clip"), inplace=True)
+@op(methods=("clamp", "clip"), inplace=True, check=_bounds)
 def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """``input`` limited to ``[min, max]``; the gradient at a bound is 1. Example: ``clamp([-1, 5], 0, 3) -> [0, 3]``."""
 
@@ -263,27 +372,33 @@ def logical_or(input: Tensor, other: Tensor) -> Tensor:
     """Where either is nonzero."""
 
 
+@composite(methods=("logical_xor",), check=_binary)
+def logical_xor(input: Tensor, other: Tensor) -> Tensor:
+    """Where exactly one is nonzero."""
+    return ne(logical_not(input), logical_not(other))
+
+
 @op(methods=("logical_not",))
 def logical_not(input: Tensor) -> Tensor:
     """Where the element is zero."""
 
 
-@op(methods=("bitwise_and", "__and__", "__rand__"), inplace=True, check=_binary)
+@op(methods=("bitwise_and", "__and__", "__rand__"), inplace=True, check=_integers)
 def bitwise_and(input: Operand, other: Operand) -> Tensor:
     """``input & other`` for integers and bools."""
 
 
-@op(methods=("bitwise_or", "__or__", "__ror__"), inplace=True, check=_binary)
+@op(methods=("bitwise_or", "__or__", "__ror__"), inplace=True, check=_integers)
 def bitwise_or(input: Operand, other: Operand) -> Tensor:
     """``input | other`` for integers and bools."""
 
 
-@op(methods=("bitwise_xor", "__xor__", "__rxor__"), inplace=True, check=_binary)
+@op(methods=("bitwise_xor", "__xor__", "__rxor__"), inplace=True, check=_integers)
 def bitwise_xor(input: Operand, other: Operand) -> Tensor:
     """``input ^ other`` for integers and bools."""
 
 
-@op(methods=("bitwise_not", "__invert__"), inplace=True)
+@op(methods=("bitwise_not", "__invert__"), inplace=True, check=_integers)
 def bitwise_not(input: Tensor) -> Tensor:
     """``~input`` for integers and bools."""
 

@@ -1,1 +1,344 @@
-"""indexing ops."""
+"""Subscripts, gathering and scattering.
+
+``x[key]`` follows PyTorch: ints and slices act first, then index arrays; arrays side by side stay in place, arrays
+that something separates move to the front. An int or a slice start is a dynamic argument, so that a loop over
+``x[t]`` is one program. A negative array index counts from the end; one outside of its axis raises on PyTorch and
+on TensorFlow's eager CPU kernels, and is undefined inside compiled programs (XLA clamps it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unified._dispatch import backends_by_type, front, op, tracing
+from unified._dtype import Number, int32
+from unified._index import Axis, AxisKind, parse
+from unified._tensor import Tensor
+from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
+from unified.ops import _axes
+from unified.ops._checks import broadcast_shapes
+from unified.ops.creation import from_host
+
+Operand = Tensor | Number
+
+# ---- checks --------------------------------------------------------------------------------------------------
+
+
+def _check_masked_fill(input: Any, mask: Any, value: Any) -> None:
+    if mask.dtype.kind != "b":
+        raise DTypeError(f"mask must be bool, not {mask.dtype.name}")
+    broadcast_shapes(input.shape, mask.shape)
+    if getattr(value, "shape", ()):
+        raise ShapeError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+
+
+def _indexed_shape(shape: Sequence[int], operands: Sequence[Any], recipe: Sequence[Any]) -> tuple[int, ...]:
+    """The shape of ``x[key]``."""
+    queue = iter(operands)
+    result: list[int] = []
+    arrays: list[tuple[int, ...]] = []
+    places: list[int] = []
+    axis = 0
+    for kind, start, length, _ in recipe:
+        if kind is AxisKind.NEW:
+            result.append(1)
+            continue
+        if kind is AxisKind.ALL:
+            result.append(shape[axis])
+        elif kind is AxisKind.SLICE:
+            result.append(length)
+        if kind is AxisKind.ARRAY:
+            arrays.append(tuple(next(queue).shape))
+            places.append(len(result) + len(places))
+        elif kind is AxisKind.INT or (kind is AxisKind.SLICE and start is None):
+            next(queue)
+        axis += 1
+    if arrays:
+        together = places[-1] - places[0] == len(places) - 1
+        at = places[0] if together else 0
+        result[at:at] = broadcast_shapes(*arrays)
+    return tuple(result)
+
+
+def _check_index(input: Any, operands: Sequence[Any], recipe: Sequence[Any]) -> None:
+    _indexed_shape(input.shape, operands, recipe)
+
+
+def _check_index_put(
+    input: Any, operands: Sequence[Any], value: Any, recipe: Sequence[Any], accumulate: bool
+) -> None:
+    shape = _indexed_shape(input.shape, operands, recipe)
+    given = tuple(getattr(value, "shape", ()))
+    trimmed = given[max(0, len(given) - len(shape)) :]
+    leading = given[: len(given) - len(trimmed)]
+    fits = all(n == 1 for n in leading) and all(
+        have in (1, want) for have, want in zip(trimmed[::-1], shape[::-1], strict=False)
+    )
+    if not fits:
+        raise ShapeError(f"value of shape {given} does not broadcast to the subscripted shape {shape}")
+
+
+# ---- subscripts ----------------------------------------------------------------------------------------------
+
+
+@op(check=_check_index)
+def index(input: Tensor, operands: Sequence[Operand], recipe: tuple[Axis, ...]) -> Tensor:
+    """``input[key]``, with the key as :func:`unified._index.parse` splits it."""
+
+
+@op(check=_check_index_put)
+def index_put(
+    input: Tensor, operands: Sequence[Operand], value: Operand, recipe: tuple[Axis, ...], accumulate: bool
+) -> Tensor:
+    """``input`` with ``value``, broadcast and cast, at ``input[key]``; added to what is there if ``accumulate``."""
+
+
+@op()
+def select_at(input: Tensor, dim: int, index: Operand) -> Tensor:
+    """``input`` at one position of ``dim``, which must be in range; :func:`select` and ``x[i]`` see to that."""
+
+
+@op()
+def nonzero_positions(input: Tensor) -> Tensor:
+    """:func:`nonzero` as one int32 matrix, a row for each element that is not zero."""
+
+
+@front("__getitem__")
+def _getitem(self: Tensor, key: Any) -> Tensor:
+    """``self[key]``: ints, slices, ``None``, ``...``, integer and bool Tensors or lists, as in PyTorch."""
+    if key.__class__ is int:
+        shape = backends_by_type[self._native.__class__].shape(self._native)
+        if shape and -shape[0] <= key < shape[0]:
+            return select_at(self, 0, key)
+    recipe, operands = _parse(self, key)
+    return index(self, operands, recipe)
+
+
+@front("__setitem__")
+def _setitem(self: Tensor, key: Any, value: Any) -> None:
+    """``self[key] = value``: rebinds the value of this Tensor; ``value`` is broadcast and cast."""
+    if isinstance(value, Tensor):
+        if value.backend == self.backend and value.device != self.device and value.ndim == 0:
+            value = value.to(self.device)
+    elif not isinstance(value, (bool, int, float, complex)):
+        value = self.new_tensor(value)
+    if isinstance(key, Tensor) and key.dtype.kind == "b" and not getattr(value, "shape", ()):
+        _check_mask(key.shape, self.shape, 0)
+        mask = key.reshape((*key.shape, *[1] * (self.ndim - key.ndim)))
+        self._assign(masked_fill(self, mask, value))
+        return
+    recipe, operands = _parse(self, key)
+    self._assign(index_put(self, operands, value, recipe, False))
+
+
+def _parse(tensor: Tensor, key: Any) -> tuple[tuple[Axis, ...], list[Any]]:
+    shape = tensor.shape
+    keys = key if isinstance(key, tuple) else (key,)
+    if any(_is_array(k) for k in keys):
+        keys = _arrays(tensor, keys, shape)
+    elif any(k is True or k is False for k in keys):
+        raise OperandError("a subscript cannot be True or False; use un.where, or a mask of the tensor's shape")
+    return parse(keys, shape, Tensor)
+
+
+def _is_array(k: Any) -> bool:
+    return isinstance(k, (Tensor, list, np.ndarray))
+
+
+def _arrays(tensor: Tensor, keys: tuple[Any, ...], shape: Sequence[int]) -> tuple[Any, ...]:
+    """``keys`` with lists and numpy arrays as Tensors, and each bool mask as the positions where it holds."""
+    arrays = [_as_index(tensor, k) if _is_array(k) else k for k in keys]
+    taken = [_axes_taken(k) for k in arrays]
+    result: list[Any] = []
+    for place, k in enumerate(arrays):
+        if not isinstance(k, Tensor) or k.dtype.kind != "b":
+            result.append(k)
+            continue
+        after_dots = any(other is Ellipsis for other in arrays[:place])
+        axis = len(shape) - sum(taken[place:]) if after_dots else sum(taken[:place])
+        _check_mask(k.shape, shape, axis)
+        result.extend(nonzero(k, as_tuple=True))
+    return tuple(result)
+
+
+def _axes_taken(k: Any) -> int:
+    if k is None or k is Ellipsis:
+        return 0
+    return k.ndim if isinstance(k, Tensor) and k.dtype.kind == "b" else 1
+
+
+def _as_index(tensor: Tensor, k: Any) -> Tensor:
+    if not isinstance(k, Tensor):
+        empty = isinstance(k, list) and not k
+        k = from_host(backends_by_type[type(tensor._native)], k, int32 if empty else None, tensor.device)
+    if k.dtype.kind not in "iub":
+        raise DTypeError(f"a {k.dtype.name} tensor cannot be a subscript; only integer and bool ones can")
+    if k.dtype.kind == "b" and k.ndim == 0:
+        raise OperandError("a subscript cannot be a 0-d bool; use un.where, or a mask of the tensor's shape")
+    return k
+
+
+def _check_mask(mask: Sequence[int], shape: Sequence[int], axis: int) -> None:
+    if tuple(mask) != tuple(shape[axis : axis + len(mask)]):
+        raise ShapeError(f"a mask of shape {tuple(mask)} does not fit axis {axis} of shape {tuple(shape)}")
+
+
+@front("nonzero")
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Positions of the elements that are not zero, int32, as one ``(count, ndim)`` matrix or a tuple of vectors.
+
+    The shape depends on values, so that it cannot be compiled: there ``un.where`` with three arguments does.
+
+    Raises:
+        TracedValueError: inside a function that ``un.compile`` traces.
+    """
+    tracer = tracing()
+    if tracer is not None:
+        raise tracer.refuse_value("nonzero (or a bool mask as a subscript), whose shape depends on values")
+    positions = nonzero_positions(input)
+    return positions.unbind(1) if as_tuple else positions
+
+
+@front("argwhere")
+def argwhere(input: Tensor) -> Tensor:
+    """``nonzero(input)``, the ``(count, ndim)`` matrix."""
+    positions: Tensor = nonzero(input)
+    return positions
+
+
+@front("masked_select")
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where ``mask`` holds, as a vector; both are broadcast. Cannot be compiled, see :func:`nonzero`."""
+    shape = broadcast_shapes(input.shape, mask.shape)
+    if mask.dtype.kind != "b":
+        raise DTypeError(f"masked_select: mask must be bool, not {mask.dtype.name}")
+    flat: Tensor = input.expand(shape).reshape((-1,))
+    return _getitem(flat, mask.expand(shape).reshape((-1,)))
+
+
+@op(methods=("masked_fill",), inplace=True, check=_check_masked_fill)
+def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
+    """``value`` where ``mask`` holds, else ``input``. Example: ``scores.masked_fill(~causal, -math.inf)``."""
+
+
+@front("select")
+def select(input: Tensor, dim: int, index: int | Tensor) -> Tensor:
+    """``input`` at one position of ``dim``, without it. Example: ``(2, 3) -> select(1, 0) -> (2,)``.
+
+    Raises:
+        IndexOutOfRangeError: no such position or dimension.
+    """
+    shape = input.shape
+    at = _axes.axis(dim, shape)
+    if not shape or (not isinstance(index, Tensor) and not -shape[at] <= index < shape[at]):
+        raise IndexOutOfRangeError(f"select: index {index} is out of range for dim {dim} of shape {tuple(shape)}")
+    return select_at(input, at, index)
+
+
+@front("narrow")
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``length`` positions of ``dim`` from ``start``. Example: ``(5,) -> narrow(0, 1, 3) -> (3,)``.
+
+    Raises:
+        IndexOutOfRangeError: they reach outside of the dimension.
+    """
+    shape = input.shape
+    at = _axes.axis(dim, shape)
+    first = start + shape[at] if start < 0 else start
+    if not 0 <= first <= first + length <= shape[at]:
+        raise IndexOutOfRangeError(
+            f"narrow: start {start} and length {length} reach outside of dim {dim} of shape {tuple(shape)}"
+        )
+    return _getitem(input, (*[slice(None)] * at, slice(first, first + length)))
+
+
+# ---- gathering -----------------------------------------------------------------------------------------------
+
+
+@op(methods=("gather",), check=_axes.check_gather)
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """``out[i][j] = input[index[i][j]][j]`` for ``dim=0``, and so on; the result has the shape of ``index``."""
+
+
+@op(methods=("index_select",), check=_axes.check_index_select)
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of ``dim`` that a vector names. Example: ``(5, 2) -> index_select(0, [4, 0]) -> (2, 2)``."""
+
+
+@front("take_along_dim")
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """As :func:`gather`, with the other dimensions broadcast; flattened if ``dim`` is None."""
+    if dim is None:
+        return gather(input.reshape((-1,)), 0, indices.reshape((-1,)))
+    if indices.ndim != input.ndim:
+        raise ShapeError(
+            f"take_along_dim: input {tuple(input.shape)} and indices {tuple(indices.shape)} must have equally many "
+            "dimensions"
+        )
+    at = _axes.axis(dim, input.shape)
+    head = broadcast_shapes(input.shape[:at], indices.shape[:at])
+    tail = broadcast_shapes(input.shape[at + 1 :], indices.shape[at + 1 :])
+    grown = input.expand((*head, input.shape[at], *tail))
+    return gather(grown, at, indices.expand((*head, indices.shape[at], *tail)))
+
+
+@front("take")
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened ``input``, in the shape of ``index``. At [0, 3] ``[[1, 2], [3, 4]]`` has [1, 4]."""
+    _axes.integer_index(index)
+    return _getitem(input.reshape((-1,)), (index,)) if index.ndim else select(input.reshape((-1,)), 0, index)
+
+
+# ---- scattering ----------------------------------------------------------------------------------------------
+
+
+@op(methods=("scatter",), inplace=True, check=_axes.check_scatter)
+def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
+    """``input`` with ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``, and so on. ``src`` may be a number.
+
+    Where an index comes twice, which of the elements wins is undefined.
+    """
+
+
+@op(methods=("scatter_add",), inplace=True, check=_axes.check_scatter)
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` for ``dim=0``, and so on."""
+
+
+def _put(name: str, input: Tensor, dim: int, index: Tensor, value: Operand, accumulate: bool) -> Tensor:
+    at = _axes.axis(dim, input.shape)
+    _axes.integer_index(index)
+    if index.ndim > 1:
+        raise ShapeError(f"{name}: index must be a vector, not of shape {tuple(index.shape)}")
+    if input.ndim == 0:
+        scalar: Tensor = _put(name, input.reshape((1,)), 0, index, value, accumulate).reshape(())
+        return scalar
+    shape = (*input.shape[:at], math.prod(index.shape), *input.shape[at + 1 :])
+    if isinstance(value, Tensor) and value.ndim and tuple(value.shape) != shape:
+        raise ShapeError(f"{name}: source {tuple(value.shape)} must have the shape {shape}")
+    recipe = tuple(Axis(AxisKind.ARRAY if k == at else AxisKind.ALL) for k in range(input.ndim))
+    return index_put(input, [index.reshape((-1,))], value, recipe, accumulate)
+
+
+@front("index_add", "index_add_")
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Number = 1) -> Tensor:
+    """``input`` with ``alpha * source`` added at the positions ``index`` of ``dim``; repeats add up."""
+    return _put("index_add", input, dim, index, source if alpha == 1 else source * alpha, True)
+
+
+@front("index_copy", "index_copy_")
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """``input`` with ``source`` at the positions ``index`` of ``dim``."""
+    return _put("index_copy", input, dim, index, source, False)
+
+
+@front("index_fill", "index_fill_")
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
+    """``input`` with ``value``, a number or a 0-d tensor, at the positions ``index`` of ``dim``."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise ArgumentError(f"index_fill: value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    return _put("index_fill", input, dim, index, value, False)

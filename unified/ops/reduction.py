@@ -1,1 +1,372 @@
-"""reduction ops."""
+"""Ops that gather over dimensions: sums, extremes, tests, norms, scans, orders.
+
+``dim`` is an int, a tuple of ints or None (all dimensions) unless said otherwise; ``keepdim`` keeps reduced
+dimensions with length 1. Sums of integers are int32, or int64 where the input is; indices and counts are int32.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from unified._dispatch import composite, front, op
+from unified._dtype import DType
+from unified._tensor import Tensor
+from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, pow, sqrt, square, sub, where
+
+Dim = int | Sequence[int] | None
+
+
+class ValuesAndIndices(NamedTuple):
+    """What ``max(x, dim)``, ``sort`` and ``topk`` return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class VarianceAndMean(NamedTuple):
+    """What ``var_mean`` returns."""
+
+    var: Tensor
+    mean: Tensor
+
+
+# ---- what operands must satisfy --------------------------------------------------------------------------------
+
+
+def _dims(input: Any, dim: Any) -> tuple[int, ...]:
+    """The dimensions that ``dim`` names, each once, counted from the front."""
+    rank = len(input.shape)
+    if dim is None or dim == ():
+        return tuple(range(rank))
+    dims = []
+    for index in (dim,) if isinstance(dim, int) else dim:
+        bound = builtins.max(rank, 1)
+        if not -bound <= index < bound:
+            raise IndexOutOfRangeError(f"dim {index} is out of range for a tensor of {rank} dimensions")
+        dims.append(index % bound)
+    if len(set(dims)) < len(dims):
+        raise ArgumentError(f"dim {tuple(dim)} names a dimension twice")
+    return tuple(dims) if rank else ()
+
+
+def _reduces(input: Any, dim: Any = None, *_: Any) -> None:
+    _dims(input, dim)
+
+
+def _reduces_floats(input: Any, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> None:
+    _dims(input, dim)
+    found = dtype or input.dtype
+    if not found.is_inexact:
+        raise DTypeError(f"needs floating-point elements, not {found.name}; pass dtype=un.float32 or convert first")
+
+
+def _reduces_moments(input: Any, dim: Any = None, *_: Any) -> None:
+    _reduces_floats(input, dim)
+
+
+def _measures(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> None:
+    if isinstance(p, str) and p != "fro":
+        raise ArgumentError(f"p must be a number or 'fro', not {p!r}")
+    _reduces_floats(input, dim, keepdim, dtype)
+
+
+def _normalizes(input: Any, dim: Any, dtype: DType | None = None) -> None:
+    _scans(input, dim)
+    _reduces_floats(input, None, False, dtype)
+
+
+def _reduces_some(input: Any, dim: Any = None, *_: Any) -> None:
+    dims = _dims(input, dim)
+    if any_zero := [index for index in dims if not input.shape[index]]:
+        raise ShapeError(f"dimension {any_zero[0]} of a {tuple(input.shape)} tensor is empty and has no extreme element")
+
+
+def _selects(input: Any, dim: Any, *_: Any) -> None:
+    if not isinstance(dim, int):
+        raise ArgumentError(f"dim must be one int, not {dim!r}")
+    _reduces_some(input, dim)
+
+
+def _scans(input: Any, dim: Any, *_: Any) -> None:
+    if not isinstance(dim, int):
+        raise ArgumentError(f"dim must be one int, not {dim!r}")
+    _dims(input, dim)
+
+
+def _takes_top(input: Any, k: int, dim: int, *_: Any) -> None:
+    _scans(input, dim)
+    length = input.shape[dim] if input.shape else 1
+    if not 0 <= k <= length:
+        raise ArgumentError(f"k={k} is not between 0 and {length}, the length of dimension {dim}")
+
+
+# ---- sums --------------------------------------------------------------------------------------------------------
+
+
+@op(methods=("sum",), check=_reduces)
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """Sum over ``dim``; ``dtype`` converts first. Example: ``sum([[1, 2], [3, 4]], 0) -> [4, 6]``."""
+
+
+@op(methods=("mean",), check=_reduces_floats)
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """Arithmetic mean over ``dim`` of floating-point elements.
+
+    Raises:
+        DTypeError: integers, unless ``dtype`` makes floats of them.
+    """
+
+
+@op(methods=("prod",), check=_reduces)
+def prod(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """Product over ``dim``, with right gradients where elements are 0."""
+
+
+@composite(methods=("count_nonzero",), check=_reduces)
+def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
+    """How many elements over ``dim`` are not 0."""
+    return sum(ne(input, 0), dim)
+
+
+@op(methods=("any",), check=_reduces)
+def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether some element over ``dim`` is not 0."""
+
+
+@op(methods=("all",), check=_reduces)
+def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether no element over ``dim`` is 0."""
+
+
+@op(methods=("cumsum",), inplace=True, check=_scans)
+def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """Sums of the elements up to each one along ``dim``. Example: ``cumsum([1, 2, 3], 0) -> [1, 3, 6]``."""
+
+
+@op(methods=("cumprod",), inplace=True, check=_scans)
+def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """Products of the elements up to each one along ``dim``, with right gradients where elements are 0."""
+
+
+# ---- moments and norms -------------------------------------------------------------------------------------------
+
+
+def _degrees(input: Tensor, dim: Dim, unbiased: bool | None, correction: float | None) -> float:
+    count = math.prod(input.shape[index] for index in _dims(input, dim))
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    return builtins.max(count - correction, 0)
+
+
+@composite(methods=("var",), check=_reduces_moments)
+def var(
+    input: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Variance over ``dim``: squared deviations summed and divided by ``n - correction`` (1 by default).
+
+    ``unbiased`` is PyTorch's older name: True for ``correction=1``, False for 0. Example: ``var([1., 3.]) -> 2.``
+    """
+    deviations = sub(input, mean(input, dim, True))
+    degrees = _degrees(input, dim, unbiased, correction)
+    total = sum(square(deviations), dim, keepdim)
+    return div(total, degrees) if degrees else mul(total, math.inf)
+
+
+@composite(methods=("std",), check=_reduces_moments)
+def std(
+    input: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """Standard deviation over ``dim``, as :func:`var`; the gradient of a constant's is 0."""
+    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+@composite(methods=("var_mean",), check=_reduces_moments)
+def var_mean(
+    input: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> VarianceAndMean:
+    """Variance and mean over ``dim``, as :func:`var` and :func:`mean`."""
+    return VarianceAndMean(
+        var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
+    )
+
+
+def _root(input: Tensor) -> Tensor:
+    """Square root whose gradient at 0 is 0."""
+    zero = input == 0
+    return where(zero, 0.0, sqrt(where(zero, 1.0, input)))
+
+
+def _power_norm(magnitudes: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
+    """``sum(m ** p) ** (1 / p)`` for magnitudes, with a gradient of 0 for elements and norms that are 0."""
+    zero = magnitudes == 0
+    total = sum(where(zero, 0.0, pow(where(zero, 1.0, magnitudes), p)), dim, keepdim)
+    empty = total == 0
+    return where(empty, 0.0, pow(where(empty, 1.0, total), 1 / p))
+
+
+@composite(methods=("norm",), check=_measures)
+def norm(
+    input: Tensor,
+    p: float | str = 2,
+    dim: Dim = None,
+    keepdim: bool = False,
+    dtype: DType | None = None,
+) -> Tensor:
+    """Vector norm over ``dim``: ``sum(|x| ** p) ** (1 / p)``; ``p`` may be 0, inf, -inf or ``"fro"`` (2).
+
+    The gradient of a norm that is 0 is 0. Example: ``norm([3., 4.]) -> 5.``
+    """
+    if dtype is not None:
+        input = input.to(dtype)
+    order = 2.0 if p == "fro" else float(p)
+    if order == 2:
+        return _root(sum(square(abs(input)), dim, keepdim))
+    magnitudes = abs(input)
+    if order == 1:
+        return sum(magnitudes, dim, keepdim)
+    if math.isinf(order):
+        return amax(magnitudes, dim, keepdim) if order > 0 else amin(magnitudes, dim, keepdim)
+    if order == 0:
+        return sum(where(magnitudes == 0, 0.0, magnitudes * 0 + 1.0), dim, keepdim)
+    return _power_norm(magnitudes, order, dim, keepdim)
+
+
+# ---- extremes -----------------------------------------------------------------------------------------------------
+
+
+@op(methods=("amax",), check=_reduces_some)
+def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
+    """The largest element over ``dim``; NaN wins; ties share the gradient evenly."""
+
+
+@op(methods=("amin",), check=_reduces_some)
+def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
+    """The smallest element over ``dim``; NaN wins; ties share the gradient evenly."""
+
+
+@op(methods=("argmax",), check=_reduces_some)
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index (int32) of the largest element along ``dim``, the first of equals; in the flattened tensor for None."""
+
+
+@op(methods=("argmin",), check=_reduces_some)
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index (int32) of the smallest element along ``dim``, the first of equals; in the flattened tensor for None."""
+
+
+@op(name="max", check=_selects)
+def _max_along(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices:
+    """Largest elements along ``dim`` and their indices."""
+
+
+@op(name="min", check=_selects)
+def _min_along(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices:
+    """Smallest elements along ``dim`` and their indices."""
+
+
+def _chosen(dim: Any, axis: Any, keepdim: bool, keepdims: bool | None) -> tuple[Any, bool]:
+    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
+
+
+@front("max")
+def max(
+    input: Tensor,
+    dim: int | Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    other: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """``max(x)``: the largest element; ``max(x, dim)``: (values, indices) along ``dim``; ``max(x, y)``: elementwise.
+
+    Along a dimension the gradient goes to the selected index; over all elements ties share it evenly.
+    Example: ``max([[1, 5], [7, 2]], 1) -> ValuesAndIndices([5, 7], [1, 0])``.
+    """
+    dim, keepdim = _chosen(dim, axis, keepdim, keepdims)
+    if dim is None and other is None:
+        return amax(input)
+    if isinstance(dim, Tensor) or other is not None:
+        return maximum(input, dim if other is None else other)
+    return _max_along(input, dim, keepdim)
+
+
+@front("min")
+def min(
+    input: Tensor,
+    dim: int | Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    other: Tensor | None = None,
+    axis: int | None = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """``min(x)``: the smallest element; ``min(x, dim)``: (values, indices) along ``dim``; ``min(x, y)``: elementwise.
+
+    Gradients as in :func:`max`. Example: ``min([[1, 5], [7, 2]], 1) -> ValuesAndIndices([1, 2], [0, 1])``.
+    """
+    dim, keepdim = _chosen(dim, axis, keepdim, keepdims)
+    if dim is None and other is None:
+        return amin(input)
+    if isinstance(dim, Tensor) or other is not None:
+        return minimum(input, dim if other is None else other)
+    return _min_along(input, dim, keepdim)
+
+
+# ---- softmax and its kin ------------------------------------------------------------------------------------------
+
+
+@op(methods=("logsumexp",), check=_reduces_floats)
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
+    """``log(sum(exp(input)))`` over ``dim``, without overflow."""
+
+
+@op(methods=("softmax",), check=_normalizes)
+def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along ``dim``, without overflow. Example: ``softmax([0., 0.], 0) -> [0.5, 0.5]``."""
+
+
+@op(methods=("log_softmax",), check=_normalizes)
+def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """``x - logsumexp(x)`` along ``dim``: the logarithm of :func:`softmax`, accurate where that is near 0."""
+
+
+# ---- orders -------------------------------------------------------------------------------------------------------
+
+
+@op(methods=("sort",), check=_scans)
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> ValuesAndIndices:
+    """Sorted elements along ``dim`` and where they were (int32); equals keep their order, NaN counts as largest.
+
+    Example: ``sort([3, 1, 2]) -> ValuesAndIndices([1, 2, 3], [1, 2, 0])``.
+    """
+
+
+@composite(methods=("argsort",), check=_scans)
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices of :func:`sort`."""
+    return sort(input, dim, descending, stable).indices
+
+
+@op(methods=("topk",), check=_takes_top)
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
+    """The ``k`` largest (or smallest) elements along ``dim``, in order, and their indices (int32)."""

@@ -1,0 +1,198 @@
+"""State by touch: which Tensors a function reads that it did not make, and which it leaves changed."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import Any
+
+from unified._dispatch import set_tracer
+from unified._engine import engine_of
+from unified._location import user_line
+from unified._tape import grad_mode
+from unified._tensor import Tensor
+from unified.backends.protocol import Backend, Native
+from unified.errors import BackendMismatchError, CompileError, LeakedTensorError, TracedValueError
+
+
+class Touched:
+    """One Tensor from outside, as it was before the trace."""
+
+    __slots__ = (
+        "grad", "grad_native", "grad_read", "grad_stand_in", "grad_written", "leaf", "native", "node", "shared",
+        "stand_in", "tensor",
+    )  # fmt: skip
+
+    def __init__(self, tensor: Tensor) -> None:
+        engine = engine_of(tensor)
+        self.tensor = tensor
+        self.leaf = engine.requires_grad(tensor) and engine.is_leaf(tensor)
+        if grad_mode.enabled and engine.requires_grad(tensor) and not self.leaf:
+            raise CompileError(
+                f"a Tensor of shape {tuple(tensor.shape)} that was computed outside of the compiled function, with "
+                "gradients recorded, is used inside; compute it inside, pass it as an argument, or detach() it"
+            )
+        self.grad: Tensor | None = engine.read_grad(tensor) if self.leaf else getattr(tensor, "_grad", None)
+        self.grad_native: Native = None if self.grad is None else self.grad._native
+        self.grad_read = False
+        self.grad_written = False
+        self.native: Native = tensor._native
+        self.node = tensor._node
+        self.shared = getattr(tensor, "_shared", False)
+        self.stand_in: Native = None
+        self.grad_stand_in: Native = None
+
+    def bind(self, native: Native, grad_native: Native) -> None:
+        """Puts traced natives in the place of the real ones; ``stand_in`` is what a later change is told by."""
+        tensor = self.tensor
+        tensor._native = native
+        if self.leaf and not engine_of(tensor).requires_grad(tensor):  # an engine that keeps this in the native
+            engine_of(tensor).require_grad(tensor, True)
+        self.stand_in = tensor._native
+        if self.grad is not None and grad_native is not None:
+            self.grad._native = grad_native
+        self.grad_stand_in = grad_native
+
+    def restore(self) -> None:
+        tensor = self.tensor
+        tensor._native = self.native
+        tensor._node = self.node
+        tensor._grad = self.grad
+        tensor._shared = self.shared
+        if self.grad is not None:
+            self.grad._native = self.grad_native
+
+    def rebound(self) -> bool:
+        return self.tensor._native is not self.stand_in
+
+    def holds_final_grad(self) -> bool:
+        """Whether the trace left a gradient here that the caller must get back."""
+        final = self.tensor._grad if hasattr(self.tensor, "_grad") else None
+        if final is None:
+            return False
+        return final is not self.grad or final._native is not self.grad_stand_in
+
+
+class StateTracer:
+    """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
+
+    def __init__(self, backend: Backend, arguments: list[Tensor], differentiable: bool = False) -> None:
+        self.backend = backend
+        self.compiler = backend.compiler
+        self.differentiable = differentiable
+        self.arguments = arguments
+        self.touched: dict[int, Touched] = {}
+        self.flags: list[tuple[Any, bool]] = []
+        self.differentiated = False
+        self._thread = threading.get_ident()
+        self._known: set[int] = set()
+        self._constants: dict[int, Tensor] = {}
+        self._made: list[weakref.ref[Tensor]] = []
+        self._previous: Any = None
+
+    def __enter__(self) -> StateTracer:
+        self._previous = set_tracer(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        set_tracer(self._previous)
+
+    def applies(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def touch(self, tensor: Tensor) -> None:
+        key = id(tensor)
+        if key in self.touched or key in self._known or key in self._constants:
+            return
+        if self.compiler.is_traced(tensor._native):
+            return
+        self.capture(tensor)
+
+    def capture(self, tensor: Tensor) -> Touched:
+        """Takes a Tensor from outside into the trace, with an abstract value for now."""
+        if tensor.backend != self.backend.name:
+            raise BackendMismatchError(
+                f"a Tensor of shape {tuple(tensor.shape)} that the compiled function captures lives on "
+                f"{tensor.backend}, its arguments on {self.backend.name}; "
+                f"move one with x.to(backend={self.backend.name!r})"
+            )
+        found = self.touched[id(tensor)] = Touched(tensor)
+        abstract = self.compiler.abstract
+        grad_native = found.grad_native
+        if found.grad is not None:
+            self._known.add(id(found.grad))
+        found.bind(abstract(found.native), None if grad_native is None else abstract(grad_native))
+        return found
+
+    def adopt(self, found: Touched, native: Native, grad_native: Native) -> None:
+        """Takes a Tensor known from an earlier pass into this trace, bound to traced natives."""
+        self.touched[id(found.tensor)] = found
+        if found.grad is not None:
+            self._known.add(id(found.grad))
+        found.bind(native, grad_native)
+
+    def made(self, tensor: Tensor) -> None:
+        if self.compiler.is_traced(tensor._native):
+            self._made.append(weakref.ref(tensor))
+        else:
+            self._constants[id(tensor)] = tensor
+
+    def read_grad(self, tensor: Tensor) -> None:
+        found = self.touched.get(id(tensor))
+        if found is not None and not found.grad_written:
+            found.grad_read = True
+
+    def write_grad(self, tensor: Tensor) -> None:
+        found = self.touched.get(id(tensor))
+        if found is not None:
+            found.grad_written = True
+
+    def read_flag(self, owner: Any, value: bool) -> None:
+        self.flags.append((owner, value))
+
+    def result(self, native: Native) -> Native:
+        """What an op's result becomes: a constant to the framework's derivative where recording is off."""
+        if self.differentiable and not grad_mode.enabled:
+            return self.compiler.stop_gradient(native)
+        return native
+
+    def differentiate(self) -> None:
+        self.differentiated = True
+
+    def refuse_value(self, what: str) -> TracedValueError:
+        return TracedValueError(
+            f"{what} needs a value, but inside un.compile a Tensor has none yet: the function is traced once, before "
+            f"it runs.\n  at {user_line()}\n  Use un.where(condition, a, b) to choose between values, "
+            "un.cond / un.while_loop / un.scan / un.switch for control flow that depends on one, or move this line "
+            "out of the compiled function."
+        )
+
+    def collect_grads(self) -> None:
+        """Lets engines that deliver gradients late deliver them now."""
+        for found in list(self.touched.values()):
+            if found.leaf:
+                self.read_grad(found.tensor)
+                engine_of(found.tensor).read_grad(found.tensor)
+
+    def check_leaks(self, results: list[Tensor]) -> None:
+        """Raises LeakedTensorError where a traced Tensor outlives the trace anywhere but in the results."""
+        allowed = {id(tensor) for tensor in results}
+        for found in self.touched.values():
+            allowed |= {id(found.tensor), id(getattr(found.tensor, "_grad", None))}
+        for argument in self.arguments:
+            allowed |= {id(argument), id(getattr(argument, "_grad", None))}
+
+        def alive() -> list[Tensor]:
+            held = [reference() for reference in self._made]
+            return [t for t in held if t is not None and id(t) not in allowed]
+
+        if alive():
+            gc.collect()
+        leaked = alive()
+        if leaked:
+            raise LeakedTensorError(
+                f"{len(leaked)} Tensor(s) made inside the compiled function are still held outside of it, the first "
+                f"of shape {tuple(leaked[0].shape)}; they have no value there. Return them instead, or let the "
+                "attribute hold a Tensor from the start and write into it (state.copy_(value))."
+            )

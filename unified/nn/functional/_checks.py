@@ -1,0 +1,258 @@
+"""What the operands of nn functions must satisfy, with the message that every backend gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from unified.errors import ArgumentError, DTypeError, ShapeError
+from unified.ops import _checks as base
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def expand(value: int | Sequence[int], spatial: int, name: str = "size") -> tuple[int, ...]:
+    """``value`` once per spatial dimension. Example: ``expand(3, 2) -> (3, 3)``."""
+    if isinstance(value, int):
+        return (value,) * spatial
+    found = tuple(value)
+    if len(found) == 1:
+        return found * spatial
+    if len(found) != spatial:
+        raise ArgumentError(f"{name} must be an int or {spatial} ints, not {value!r}")
+    return found
+
+
+def reduction(value: str) -> None:
+    """A loss's ``reduction`` is one of the three."""
+    if value not in REDUCTIONS:
+        raise ArgumentError(f"reduction must be 'none', 'mean' or 'sum', not {value!r}")
+
+
+def _convolution(
+    spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> None:
+    if len(weight.shape) != spatial + 2:
+        raise ShapeError(
+            f"weight {tuple(weight.shape)} has {len(weight.shape)} dimensions; a {spatial}-d convolution takes "
+            f"{spatial + 2} (out, in / groups, *kernel)"
+        )
+    if not isinstance(groups, int) or groups < 1:
+        raise ArgumentError(f"groups must be a positive int, not {groups!r}")
+    base.convolution(input, weight, bias, stride, padding, dilation, groups)
+    strides, dilations = expand(stride, spatial, "stride"), expand(dilation, spatial, "dilation")
+    if min(strides) < 1 or min(dilations) < 1:
+        raise ArgumentError(f"stride {stride!r} and dilation {dilation!r} must be positive")
+    if padding == "same":
+        if max(strides) > 1:
+            raise ArgumentError("padding='same' needs stride 1")
+        return
+    if isinstance(padding, str) and padding != "valid":
+        raise ArgumentError(f"padding must be 'same', 'valid', an int or {spatial} ints, not {padding!r}")
+    pads = (0,) * spatial if isinstance(padding, str) else expand(padding, spatial, "padding")
+    if min(pads) < 0:
+        raise ArgumentError(f"padding {padding!r} must not be negative")
+    for length, kernel, pad, step in zip(input.shape[-spatial:], weight.shape[2:], pads, dilations, strict=True):
+        if length + 2 * pad < step * (kernel - 1) + 1:
+            raise ShapeError(
+                f"the kernel {tuple(weight.shape[2:])} with dilation {dilation!r} is larger than input "
+                f"{tuple(input.shape)} with padding {padding!r}"
+            )
+
+
+def conv1d(input: Any, weight: Any, *rest: Any) -> None:
+    """Operands of a 1-d convolution."""
+    _convolution(1, input, weight, *rest)
+
+
+def conv2d(input: Any, weight: Any, *rest: Any) -> None:
+    """Operands of a 2-d convolution."""
+    _convolution(2, input, weight, *rest)
+
+
+def conv3d(input: Any, weight: Any, *rest: Any) -> None:
+    """Operands of a 3-d convolution."""
+    _convolution(3, input, weight, *rest)
+
+
+def pooled(length: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """How many windows a dimension of ``length`` has, by PyTorch's rule for the last one under ``ceil_mode``."""
+    span = length + 2 * padding - dilation * (kernel - 1) - 1
+    count = (math.ceil(span / stride) if ceil_mode else span // stride) + 1
+    if ceil_mode and (count - 1) * stride >= length + padding:
+        count -= 1
+    return count
+
+
+def pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
+    """Operands of a 2-d pooling."""
+    if len(input.shape) not in (3, 4):
+        raise ShapeError(f"input {tuple(input.shape)} must have 4 dimensions (N, C, H, W) or 3 (C, H, W)")
+    kernels, pads = expand(kernel_size, 2, "kernel_size"), expand(padding, 2, "padding")
+    strides = kernels if stride is None or stride == () else expand(stride, 2, "stride")
+    dilations = expand(dilation, 2, "dilation")
+    if min(kernels) < 1 or min(strides) < 1 or min(dilations) < 1:
+        raise ArgumentError(f"kernel_size {kernel_size!r} and stride {stride!r} must be positive")
+    if any(pad < 0 or pad > kernel // 2 for pad, kernel in zip(pads, kernels, strict=True)):
+        raise ArgumentError(f"padding {padding!r} must be at most half of kernel_size {kernel_size!r}")
+    for length, *window in zip(input.shape[-2:], kernels, strides, pads, dilations, strict=True):
+        if pooled(length, *window, ceil_mode) < 1:
+            raise ShapeError(f"kernel_size {kernel_size!r} is larger than input {tuple(input.shape)}")
+
+
+def max_pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
+    """Operands of a 2-d max pooling."""
+    pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def avg_pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, *_: Any) -> None:
+    """Operands of a 2-d average pooling."""
+    base.floating(input)
+    pool2d(input, kernel_size, stride, padding, 1, ceil_mode)
+
+
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> None:
+    """Operands of a 2-d adaptive pooling."""
+    base.floating(input)
+    if len(input.shape) not in (3, 4):
+        raise ShapeError(f"input {tuple(input.shape)} must have 4 dimensions (N, C, H, W) or 3 (C, H, W)")
+
+
+def _channels(input: Any, **operands: Any) -> None:
+    if len(input.shape) < 2:
+        raise ShapeError(f"input {tuple(input.shape)} must have at least 2 dimensions (N, C, ...)")
+    base.floating(input)
+    for name, value in operands.items():
+        if value is not None and tuple(value.shape) != (input.shape[1],):
+            raise ShapeError(
+                f"{name} {tuple(value.shape)} must have the shape ({input.shape[1]},) of the channels of input "
+                f"{tuple(input.shape)}"
+            )
+
+
+def batch_norm_train(input: Any, mean: Any, var: Any, weight: Any, bias: Any, momentum: float, eps: float) -> None:
+    """Operands of batch norm in training."""
+    _channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
+    values = math.prod(input.shape) // max(input.shape[1], 1)
+    if values <= 1:
+        raise ShapeError(f"input {tuple(input.shape)} has {values} value per channel; training needs more than one")
+
+
+def batch_norm_eval(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> None:
+    """Operands of batch norm by running statistics."""
+    _channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
+
+
+def group_norm(input: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> None:
+    """Operands of group norm."""
+    _channels(input, weight=weight, bias=bias)
+    if num_groups < 1 or input.shape[1] % num_groups:
+        raise ShapeError(f"{input.shape[1]} channels cannot be split into {num_groups} groups")
+
+
+def layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any = None, eps: Any = None) -> None:
+    """Operands of layer norm and RMS norm."""
+    base.floating(input)
+    shape = tuple(normalized_shape)
+    if not shape or tuple(input.shape[-len(shape) :]) != shape:
+        raise ShapeError(f"input {tuple(input.shape)} must end with normalized_shape {shape}")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if hasattr(value, "shape") and tuple(value.shape) != shape:
+            raise ShapeError(f"{name} {tuple(value.shape)} must have the normalized_shape {shape}")
+
+
+def rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: Any) -> None:
+    """Operands of RMS norm."""
+    layer_norm(input, normalized_shape, weight)
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None) -> None:
+    """Integer ``input`` and a matrix ``weight``."""
+    if input.dtype.name not in ("int32", "int64"):
+        raise DTypeError(f"input must be int32 or int64 indices, not {input.dtype.name}")
+    if len(weight.shape) != 2:
+        raise ShapeError(f"weight {tuple(weight.shape)} must have 2 dimensions (num_embeddings, embedding_dim)")
+    if padding_idx is not None and not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        raise ArgumentError(f"padding_idx {padding_idx} lies outside of the {weight.shape[0]} rows of weight")
+
+
+def one_hot(tensor: Any, num_classes: int) -> None:
+    """Integer class indices."""
+    if tensor.dtype.kind not in "iu":
+        raise DTypeError(f"class indices must be integers, not {tensor.dtype.name}")
+
+
+def kl_div(input: Any, target: Any, reduction_: str, log_target: bool) -> None:
+    """``input`` and ``target`` broadcast; besides the three reductions there is ``"batchmean"``."""
+    base.broadcastable(input, target)
+    if reduction_ != "batchmean":
+        reduction(reduction_)
+
+
+def elementwise_loss(input: Any, target: Any, *options: Any) -> None:
+    """``input`` and ``target`` broadcast; the first string among the options is the reduction."""
+    base.broadcastable(input, target)
+    for option in options:
+        if isinstance(option, str):
+            reduction(option)
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any, *options: Any) -> None:
+    """``input`` and ``target`` have one shape."""
+    base.floating(input)
+    if tuple(input.shape) != tuple(target.shape):
+        raise ShapeError(f"target {tuple(target.shape)} must have the shape of input {tuple(input.shape)}")
+    elementwise_loss(input, target, *options)
+
+
+def classes(input: Any, target: Any, weight: Any, ignore_index: int, reduction_: str, *_: Any) -> None:
+    """Operands of a loss over classes: cross entropy and negative log likelihood."""
+    reduction(reduction_)
+    base.cross_entropy(input, target)
+    channels = input.shape[1] if len(input.shape) > 1 else input.shape[0]
+    if weight is not None and tuple(weight.shape) != (channels,):
+        raise ShapeError(f"weight {tuple(weight.shape)} must have the shape ({channels},) of the classes")
+    if target.dtype.kind not in "iuf":
+        raise DTypeError(f"target must be class indices or probabilities, not {target.dtype.name}")
+
+
+def nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction_: str) -> None:
+    """Operands of the negative log likelihood, whose target must be indices."""
+    if target.dtype.kind not in "iu":
+        raise DTypeError(f"target must be class indices, not {target.dtype.name}")
+    classes(input, target, weight, ignore_index, reduction_)
+
+
+def attention(query: Any, key: Any, value: Any, attn_mask: Any, *_: Any) -> None:
+    """``query (..., L, E)``, ``key (..., S, E)``, ``value (..., S, Ev)``, ``attn_mask`` broadcasts to ``(..., L, S)``."""
+    if min(len(query.shape), len(key.shape), len(value.shape)) < 2:
+        raise ShapeError("query, key and value must have at least 2 dimensions (..., length, features)")
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise ShapeError(
+            f"query {tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)} do not fit: query "
+            "and key must end with the same number of features, key and value have the same length"
+        )
+    base.same_dtype(query=query, key=key, value=value)
+    batch = base.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    if attn_mask is not None:
+        base.broadcast_shapes(attn_mask.shape, (*batch, query.shape[-2], key.shape[-2]))
+        if attn_mask.dtype.name not in ("bool", query.dtype.name):
+            raise DTypeError(
+                f"attn_mask must be bool or have query's dtype {query.dtype.name}, not {attn_mask.dtype.name}"
+            )
+
+
+def gelu(input: Any, approximate: str) -> None:
+    """A floating input and a known approximation."""
+    base.floating(input)
+    if approximate not in ("none", "tanh"):
+        raise ArgumentError(f"approximate must be 'none' or 'tanh', not {approximate!r}")
+
+
+def glu(input: Any, dim: int) -> None:
+    """A dimension of even length."""
+    base.floating(input)
+    rank = len(input.shape)
+    if not -rank <= dim < rank or input.shape[dim] % 2:
+        raise ShapeError(f"dimension {dim} of input {tuple(input.shape)} must exist and have an even length")

@@ -1,0 +1,87 @@
+"""The ops behind every random function: each takes a generator's state and returns values and the state after them.
+
+Word ``i`` of a flattened result is word ``i`` of the stream from the state's offset on, unless an op says otherwise; a
+draw of ``n`` words moves the offset by ``ceil(n / 4)`` blocks. Floats are computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unified._dispatch import op
+from unified._dtype import DType, Number
+from unified._tensor import Tensor
+from unified.errors import ArgumentError, DTypeError, ShapeError
+
+Scalar = Number
+
+
+@op()
+def random_words(state: Tensor, count: int) -> tuple[Tensor, ...]:
+    """``count`` words of 32 bits, as int32."""
+
+
+@op()
+def random_uniform(
+    state: Tensor, size: tuple[int, ...], low: Scalar, span: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """``low + span * u`` with ``u`` the upper 24 bits of a word (float16: 11, bfloat16: 8, float64: 53 of two)."""
+
+
+@op()
+def random_normal(
+    state: Tensor, size: tuple[int, ...], mean: Scalar, std: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """Box and Muller (1958): words ``2i`` and ``2i + 1`` are radius and angle of elements ``2i`` and ``2i + 1``."""
+
+
+@op()
+def random_exponential(state: Tensor, size: tuple[int, ...], rate: Scalar, dtype: DType) -> tuple[Tensor, ...]:
+    """``-log((word + 1) / 2**32) / rate``."""
+
+
+@op()
+def random_integers(
+    state: Tensor, size: tuple[int, ...], low: Scalar, last: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """``low + word * (last + 1) // 2**32``; ``last`` is an unsigned word in an int32's bits."""
+
+
+def _bernoulli(state: Any, input: Any) -> None:
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"probabilities must be floating point, not {input.dtype.name}")
+
+
+@op(check=_bernoulli)
+def random_bernoulli(state: Tensor, input: Tensor) -> tuple[Tensor, ...]:
+    """1 where the upper 24 bits of a word, as a fraction, lie below the probability ``input``."""
+
+
+@op()
+def random_mask(state: Tensor, like: Tensor, size: tuple[int, ...], threshold: Scalar) -> tuple[Tensor, ...]:
+    """1 where the upper 24 bits of a word lie below ``threshold``, in the dtype of ``like``."""
+
+
+@op()
+def random_permutation(state: Tensor, length: int, dtype: DType) -> tuple[Tensor, ...]:
+    """The order that sorts ``length`` words; equal words keep theirs."""
+
+
+def _multinomial(state: Any, input: Any, num_samples: int, replacement: bool) -> None:
+    if len(input.shape) not in (1, 2) or 0 in input.shape:
+        raise ShapeError(f"probabilities must have 1 or 2 dimensions and no empty one, not {tuple(input.shape)}")
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"probabilities must be floating point, not {input.dtype.name}")
+    if num_samples < 1:
+        raise ArgumentError(f"num_samples must be at least 1, not {num_samples}")
+    if not replacement and num_samples > input.shape[-1]:
+        raise ArgumentError(
+            f"{num_samples} samples out of {input.shape[-1]} categories need replacement=True"
+        )
+
+
+@op(check=_multinomial)
+def random_multinomial(
+    state: Tensor, input: Tensor, num_samples: int, replacement: bool
+) -> tuple[Tensor, ...]:
+    """Indices by inverse cumulated probability, or without replacement by the order of exponential arrivals."""

@@ -1,0 +1,269 @@
+"""Random Tensors: the same numbers from the same seed on every backend, device and path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from unified._device import current_device, device as Device
+from unified._dtype import DType, Number, bfloat16, float16, float32, float64, int32, int64
+from unified._tensor import Tensor
+from unified.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError
+from unified.random import draws
+from unified.random.generator import Generator, default_generator
+
+Place = Device | str | None
+_FLOATS = (float32, float64, float16, bfloat16)
+
+
+def draw(generator: Generator, op: Callable[..., Any], *args: Any) -> Tensor:
+    """One draw: ``op(state, *args)``'s values; its new state becomes the generator's."""
+    values, after = op(generator.state, *args)
+    generator.state._assign(after)
+    result: Tensor = values
+    return result
+
+
+def generator_for(tensor: Tensor, generator: Generator | None) -> Generator:
+    """``generator``, or the default one of the Tensor's backend.
+
+    Raises:
+        BackendMismatchError: ``generator`` draws on another backend.
+    """
+    if generator is None:
+        return default_generator(tensor.backend)
+    if generator.backend != tensor.backend:
+        raise BackendMismatchError(
+            f"the generator draws on {generator.backend}, the Tensor lives on {tensor.backend}; "
+            f"make one with un.Generator(seed, backend={tensor.backend!r})"
+        )
+    return generator
+
+
+def uniform_values(
+    generator: Generator, size: tuple[int, ...], low: Number, high: Number, dtype: DType
+) -> Tensor:
+    """Uniform in [low, high) (up to the rounding of ``high``).
+
+    The bounds are rounded to float32 first: then ``span * u`` is exact in float64, and whether a compiler fuses the
+    multiplication with the addition changes no bit.
+    """
+    low, high = float(low), float(high)  # type: ignore[arg-type]
+    if not low <= high:
+        raise ArgumentError(f"uniform: low must not exceed high, but {low} > {high}")
+    if dtype is float64:
+        unit = draw(generator, draws.random_uniform, size, 0.0, 1.0, dtype)
+        return unit if (low, high) == (0.0, 1.0) else unit * (high - low) + low
+    return draw(generator, draws.random_uniform, size, _single(low), _single(high - low), dtype)
+
+
+def normal_values(
+    generator: Generator, size: tuple[int, ...], mean: Number, std: Number, dtype: DType
+) -> Tensor:
+    """Normal with mean ``mean`` and standard deviation ``std``."""
+    mean, std = float(mean), float(std)  # type: ignore[arg-type]
+    if std < 0:
+        raise ArgumentError(f"normal: std must not be negative, but it is {std}")
+    if dtype is float64:
+        standard = draw(generator, draws.random_normal, size, 0.0, 1.0, dtype)
+        return standard if (mean, std) == (0.0, 1.0) else standard * std + mean
+    return draw(generator, draws.random_normal, size, _single(mean), _single(std), dtype)
+
+
+def integer_values(generator: Generator, size: tuple[int, ...], low: int, high: int, dtype: DType) -> Tensor:
+    """Integers in ``[low, high)``: word times span, upper half (bias at most span / 2**32)."""
+    if dtype.kind == "b" or dtype.is_complex:
+        raise DTypeError(f"randint: dtype must be an integer or floating one, not {dtype.name}")
+    span = high - low
+    if not 0 < span <= 2**32:
+        raise ArgumentError(f"randint: high - low must lie in [1, 2**32], but low is {low} and high is {high}")
+    if dtype is not int64 and not (-(2**31) <= low and high <= 2**31):
+        raise ArgumentError(f"randint: [{low}, {high}) does not fit 32 bits; pass dtype=un.int64")
+    last = span - 1
+    return draw(generator, draws.random_integers, size, low, last if last < 2**31 else last - 2**32, dtype)
+
+
+def _single(value: float) -> float:
+    return float(np.float32(value))
+
+
+def _floating(name: str, dtype: DType | None) -> DType:
+    if dtype is None:
+        return float32
+    if dtype not in _FLOATS:
+        raise DTypeError(f"{name}: dtype must be a floating one, not {dtype.name}")
+    return dtype
+
+
+def _size(name: str, size: Sequence[Any]) -> tuple[int, ...]:
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = size[0]
+    lengths = tuple(int(length) for length in size)
+    if any(length < 0 for length in lengths):
+        raise ShapeError(f"{name}: a shape has no negative lengths, but {lengths} was asked for")
+    return lengths
+
+
+def _finish(values: Tensor, device: Place, requires_grad: bool) -> Tensor:
+    place = current_device() if device is None else device
+    if place is not None:
+        values = values.to(device=place)
+    return values.requires_grad_() if requires_grad else values
+
+
+def rand(
+    *size: int | Sequence[int], generator: Generator | None = None, dtype: DType | None = None,
+    device: Place = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Uniform in [0, 1). Example: ``rand(2, 3)`` has shape (2, 3)."""
+    chosen = generator or default_generator()
+    values = uniform_values(chosen, _size("rand", size), 0.0, 1.0, _floating("rand", dtype))
+    return _finish(values, device, requires_grad)
+
+
+def randn(
+    *size: int | Sequence[int], generator: Generator | None = None, dtype: DType | None = None,
+    device: Place = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Standard normal. Example: ``randn(2, 3)`` has shape (2, 3)."""
+    chosen = generator or default_generator()
+    values = normal_values(chosen, _size("randn", size), 0.0, 1.0, _floating("randn", dtype))
+    return _finish(values, device, requires_grad)
+
+
+def randint(
+    low: int, high: int | Sequence[int] | None = None, size: Sequence[int] | None = None, *,
+    generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
+) -> Tensor:  # fmt: skip
+    """Integers in ``[low, high)``, or in ``[0, low)``: ``randint(10, (3,))``, ``randint(3, 7, (2, 2))``.
+
+    Returns:
+        int32 unless ``dtype`` says otherwise.
+
+    Raises:
+        ArgumentError: the range is empty, wider than 2**32, or does not fit the dtype.
+    """
+    if size is None:
+        if not isinstance(high, (tuple, list)):
+            raise ArgumentError("randint: a size is needed, as in randint(10, (3,)) or randint(3, 7, (2, 2))")
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    chosen = generator or default_generator()
+    bound = int(high)  # type: ignore[arg-type]
+    values = integer_values(chosen, _size("randint", size), int(low), bound, dtype or int32)
+    return _finish(values, device, False)
+
+
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Place = None
+) -> Tensor:
+    """The integers below ``n`` in random order, int32 by default. Example: ``randperm(3) -> [2, 0, 1]``."""
+    if n < 0:
+        raise ArgumentError(f"randperm: n must not be negative, but it is {n}")
+    return _finish(draw(generator or default_generator(), draws.random_permutation, n, dtype or int32), device, False)
+
+
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Uniform in [0, 1), with the shape and, unless told otherwise, dtype and device of ``input``."""
+    kind = _floating("rand_like", dtype or input.dtype)
+    values = uniform_values(generator_for(input, generator), tuple(input.shape), 0.0, 1.0, kind)
+    return _finish(values, device or input.device, requires_grad)
+
+
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Standard normal, with the shape and, unless told otherwise, dtype and device of ``input``."""
+    kind = _floating("randn_like", dtype or input.dtype)
+    values = normal_values(generator_for(input, generator), tuple(input.shape), 0.0, 1.0, kind)
+    return _finish(values, device or input.device, requires_grad)
+
+
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None,
+    dtype: DType | None = None, device: Place = None,
+) -> Tensor:  # fmt: skip
+    """Integers in ``[low, high)``, or in ``[0, low)``, with the shape, dtype and device of ``input``."""
+    low, high = (0, low) if high is None else (low, high)
+    values = integer_values(generator_for(input, generator), tuple(input.shape), low, high, dtype or input.dtype)
+    return _finish(values, device or input.device, False)
+
+
+def normal(
+    mean: Tensor | Number, std: Tensor | Number = 1.0, size: Sequence[int] | None = None, *,
+    generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
+) -> Tensor:  # fmt: skip
+    """Normal around ``mean`` with deviation ``std``: numbers and a ``size``, or Tensors that broadcast.
+
+    Example: ``normal(0.0, 0.02, (2, 3))``; ``normal(un.zeros(3), un.ones(3))``.
+
+    Raises:
+        ArgumentError: neither Tensors nor a size were given.
+    """
+    given = [value for value in (mean, std) if isinstance(value, Tensor)]
+    if not given:
+        if size is None:
+            raise ArgumentError("normal: a size is needed where mean and std are numbers")
+        chosen = generator or default_generator()
+        kind = _floating("normal", dtype)
+        values = normal_values(chosen, _size("normal", size), mean, std, kind)  # type: ignore[arg-type]
+        return _finish(values, device, False)
+    pattern = (mean + std).detach()
+    return randn_like(pattern, generator=generator) * std + mean
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that ``input`` has in the same place, else 0, in the dtype of ``input``.
+
+    Raises:
+        DTypeError: ``input`` is not floating point.
+    """
+    return draw(generator_for(input, generator), draws.random_bernoulli, input.detach())
+
+
+def bernoulli_mask(
+    size: Sequence[int], p: float, like: Tensor, generator: Generator | None = None
+) -> Tensor:
+    """1 with probability ``p``, else 0, of shape ``size``, in the dtype and on the backend of ``like``.
+
+    ``p`` is rounded to a multiple of 2**-24 and compared in integers, so that masks are equal on every backend.
+
+    Raises:
+        ArgumentError: ``p`` is not a probability.
+    """
+    threshold = _threshold(p)
+    return draw(generator_for(like, generator), draws.random_mask, like.detach(), tuple(size), threshold)
+
+
+def _threshold(p: float) -> int:
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentError(f"p must be a probability in [0, 1], not {p}")
+    return math.floor(p * 2**24 + 0.5)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices (int32) drawn in proportion to ``input``, which need not sum to 1.
+
+    Args:
+        input: weights, ``(categories)`` or ``(rows, categories)``, not negative.
+        num_samples: how many for each row.
+        replacement: whether a category may come twice.
+
+    Returns:
+        ``(num_samples)`` or ``(rows, num_samples)``.
+
+    Raises:
+        ShapeError, DTypeError, ArgumentError: the weights or ``num_samples`` do not fit.
+    """
+    chosen = generator_for(input, generator)
+    return draw(chosen, draws.random_multinomial, input.detach(), num_samples, bool(replacement))
