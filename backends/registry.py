@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 import importlib.util
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unified.backends.protocol import Backend
 from unified.errors import BackendError, MissingBackendError, UnknownBackendError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "unified.backends"
 """Entry-point group. A distribution that names ``mine = "package.module:BACKEND"`` in it adds a backend."""
@@ -20,8 +23,9 @@ _lock = threading.RLock()
 _on_load: list[Callable[[Backend], None]] = []
 
 
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    found = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+def _entry_points() -> dict[str, EntryPoint]:
+    metadata = importlib.import_module("importlib.metadata")  # a tenth of `import unified`, which need not pay for it
+    found = {point.name: point for point in metadata.entry_points(group=GROUP)}
     ranks = {name: rank for rank, name in enumerate(_PREFERENCE)}
     return dict(sorted(found.items(), key=lambda item: (ranks.get(item[0], len(ranks)), item[0])))
 

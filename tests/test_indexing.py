@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import math
 
+import jax
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import unified as un
 
@@ -93,7 +95,7 @@ def basic_keys(draw):
         key.append(draw(st.one_of(
             position,
             st.lists(position, min_size=2, max_size=2),
-            st.builds(slice, st.none() | st.integers(-6, 6), st.none() | st.integers(-6, 6), st.none() | st.integers(1, 3)),
+            st.builds(slice, *[st.none() | st.integers(-6, 6)] * 2, st.none() | st.integers(1, 3)),
         )))
         if draw(st.booleans()):
             key.append(None)
@@ -169,10 +171,10 @@ CALLS = {
     "gather": (lambda u, x, i: u.gather(x, 0, i), FLAT, I2),
     "gather 1": (lambda u, x, i: x.gather(1, i), FLAT, I2),
     "gather -1": (lambda u, x, i: x.gather(-1, i), FLAT, I2),
-    "scatter": (lambda u, x, i, s: u.scatter(x, 1, i, s), FLAT, np.array([[0, 2, 1], [1, 0, 4]]), SRC),
+    "scatter": (lambda u, x, i, s: u.scatter(x, 1, i, s[:2, :3]), FLAT, np.array([[0, 2, 1], [1, 0, 4]]), SRC),
     "scatter number": (lambda u, x, i: x.scatter(0, i, 3.0), FLAT, I2),
-    "scatter_add": (lambda u, x, i, s: x.scatter_add(0, i, s), FLAT, I2, SRC),
-    "scatter_add 1": (lambda u, x, i, s: u.scatter_add(x, 1, i, s), FLAT, I2, SRC),
+    "scatter_add": (lambda u, x, i, s: x.scatter_add(0, i, s[:2, :3]), FLAT, I2, SRC),
+    "scatter_add 1": (lambda u, x, i, s: u.scatter_add(x, 1, i, s[:2, :3]), FLAT, I2, SRC),
     "index_select": (lambda u, x, i: u.index_select(x, 1, i), FLAT, np.array([4, 0, 0])),
     "index_add": (lambda u, x, i, s: u.index_add(x, 1, i, s, alpha=2), FLAT, np.array([4, 0, 0]), FLAT[:, :3]),
     "index_copy": (lambda u, x, i, s: x.index_copy(0, i, s), FLAT, np.array([3, 0]), FLAT[:2]),
@@ -198,6 +200,18 @@ CALLS = {
 def test_gather_and_scatter(backend, name):
     call, *arrays = CALLS[name]
     agree(call, *arrays)
+
+
+def test_scatter_reads_the_corner_of_a_larger_source(backend):
+    """PyTorch takes such a source too, but fails to differentiate it."""
+    x, source = un.zeros(4, 5, requires_grad=True), un.tensor(SRC, requires_grad=True)
+    y = x.scatter_add(0, un.tensor(I2), source)
+    want = torch.zeros(4, 5).scatter_add(0, torch.tensor(I2), torch.tensor(SRC))
+    np.testing.assert_array_equal(y.detach().numpy(), want.numpy())
+    y.sum().backward()
+    read = np.zeros_like(SRC)
+    read[:2, :3] = 1
+    np.testing.assert_array_equal(source.grad.numpy(), read)
 
 
 def test_positions_are_int32(backend):
@@ -240,8 +254,6 @@ def test_a_loop_over_positions_compiles_one_program():
             if record.getMessage().startswith("Compiling"):
                 names.append(record.getMessage().split()[1])
 
-    import jax
-
     with un.backend("jax"):
         x = un.tensor(RNG.standard_normal((50, 7)).astype(np.float32), requires_grad=True)
         handler = Compilations()
@@ -260,4 +272,4 @@ def test_a_loop_over_positions_compiles_one_program():
         np.testing.assert_allclose(total.detach().numpy(), x.detach().numpy().sum(0), rtol=1e-5, atol=1e-5)
     assert names, "the handler saw no compilation at all"
     assert sum("select_at" in name for name in names) <= 2  # its value and its pullback
-    assert sum("index" in name for name in names) <= 4  # the same, for start 0 and for the others
+    assert sum("narrow_at" in name for name in names) <= 2

@@ -35,3 +35,8 @@ from unified.ops.shape import (
     moveaxis, movedim, pad, permute, repeat_interleave, reshape, roll, split, squeeze, stack, swapaxes, t, tile,
     transpose, tril, triu, unbind, unflatten, unsqueeze, vstack,
 )  # fmt: skip
+from unified import nn  # isort: skip
+from unified.random import (
+    Generator, bernoulli, default_generator, get_rng_state, initial_seed, manual_seed, multinomial, normal, rand,
+    rand_like, randint, randint_like, randn, randn_like, randperm, seed, set_rng_state,
+)  # fmt: skip

@@ -77,6 +77,8 @@ class Tensor:
         def __invert__(self) -> Tensor: ...
         def __and__(self, other: Tensor | Number) -> Tensor: ...
         def __or__(self, other: Tensor | Number) -> Tensor: ...
+        def __eq__(self, other: Tensor | Number) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Tensor | Number) -> Tensor: ...  # type: ignore[override]
         def __gt__(self, other: Tensor | Number) -> Tensor: ...
         def __ge__(self, other: Tensor | Number) -> Tensor: ...
         def __lt__(self, other: Tensor | Number) -> Tensor: ...
@@ -285,9 +287,12 @@ class Tensor:
             raise tracer.refuse_value(f"x.to(backend={target.name!r})")
         source = backends_by_type[type(self._native)]
         self._shared = True
+        native: Native = None
         try:
             native = target.from_dlpack(source.to_dlpack(self._native))
         except (RuntimeError, BufferError, TypeError, ValueError, NotImplementedError):  # no DLPack for the layout
+            pass
+        if native is None or target.dtype(native) is not self.dtype:  # JAX narrows 64 bits without a word
             native = target.from_numpy(source.to_numpy(self._native), self.dtype, None)
         moved = wrap(native)
         moved._shared = True

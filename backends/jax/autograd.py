@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from unified.backends.jax.dtype import enable_x64, is_wide, wide
+from unified.backends.jax.dtype import WIDE, enable_x64, is_wide, wide
 
 
 def compiled(function, op):
@@ -18,20 +18,26 @@ def compiled(function, op):
     jitted = jax.jit(function, static_argnums=op.static, inline=True)
 
     def narrow_or_wide(*args):
-        if wide.used and any(is_wide(arg) for arg in args):
-            with enable_x64(True):
-                return jitted(*args)
+        if wide.used:
+            for arg in args:
+                if arg.dtype in WIDE if isinstance(arg, jax.Array) else arg.__class__ is list and is_wide(arg):
+                    with enable_x64(True):
+                        return jitted(*args)
         return jitted(*args)
 
+    position = next((i for i, parameter in enumerate(op.parameters) if parameter.name == "dtype"), None)
+    if position is None:
+        return narrow_or_wide
+
     def by_dtype(*args):
-        if any(is_wide(arg) for arg in args):
+        asked = args[position]
+        if asked is not None and asked.is_wide:
             wide.used = True
             with enable_x64(True):
                 return jitted(*args)
-        return jitted(*args)
+        return narrow_or_wide(*args)
 
-    takes_dtype = any(parameter.name == "dtype" for parameter in op.parameters)
-    return by_dtype if takes_dtype else narrow_or_wide
+    return by_dtype
 
 
 def pullback(function, mask):

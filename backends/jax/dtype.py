@@ -18,7 +18,7 @@ _NAMES = (
 )  # fmt: skip
 _TO_NATIVE = {dtype_named(name): np.dtype(getattr(jnp, name if name != "bool" else "bool_")) for name in _NAMES}
 FROM_NATIVE = {native: dtype for dtype, native in _TO_NATIVE.items()}
-_WIDE = frozenset(native for dtype, native in _TO_NATIVE.items() if dtype.is_wide)
+WIDE = frozenset(native for dtype, native in _TO_NATIVE.items() if dtype.is_wide)
 
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 
@@ -39,7 +39,7 @@ def to_native(dtype: DType) -> np.dtype:
 def is_wide(value) -> bool:
     """Whether an argument of a native call is, or asks for, 64 bits."""
     if isinstance(value, jax.Array):
-        return value.dtype in _WIDE
+        return value.dtype in WIDE
     if isinstance(value, DType):
         return value.is_wide
     return isinstance(value, (list, tuple)) and any(is_wide(v) for v in value)

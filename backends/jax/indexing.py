@@ -90,6 +90,11 @@ def select_at(input, dim, index):
     return jax.lax.dynamic_index_in_dim(input, index, dim, keepdims=False)
 
 
+@natives
+def narrow_at(input, dim, start, length):
+    return jax.lax.dynamic_slice_in_dim(input, start, length, dim)
+
+
 @natives.having("eager")
 def nonzero_positions(input):
     """On the host: on JAX every count would be a program of its own."""

@@ -99,6 +99,13 @@ def random_normal(state, size, mean, std, dtype):
 
 
 @_wide
+def random_truncated(state, size, low, span, dtype):
+    words, after = _words(state, math.prod(size))
+    level = (words.astype(jnp.float64) + 0.5) * (_double(span) * 2.0**-32) + _double(low)
+    return (jax.lax.erf_inv(level) * math.sqrt(2.0)).astype(to_native(dtype)).reshape(size), after
+
+
+@_wide
 def random_exponential(state, size, rate, dtype):
     words, after = _words(state, math.prod(size))
     unit = (words.astype(jnp.float64) + 1.0) * 2.0**-32

@@ -159,6 +159,11 @@ def sort(input, dim, descending, stable):
 def topk(input, k, dim, largest, sorted):
     if not input.ndim:
         return (input, jnp.zeros((), jnp.int32)) if k else (input[None][:0], jnp.zeros((0,), jnp.int32))
-    indices = jnp.argsort(jax.lax.stop_gradient(input), dim, stable=True, descending=largest).astype(jnp.int32)
-    indices = jax.lax.slice_in_dim(indices, 0, k, axis=dim)
+    keys = jax.lax.stop_gradient(input)
+    if largest and jnp.issubdtype(keys.dtype, jnp.floating):  # a partial sort, which ranks a positive NaN highest
+        keys = jnp.where(jnp.isnan(keys), jnp.nan, keys)
+        indices = jnp.moveaxis(jax.lax.top_k(jnp.moveaxis(keys, dim, -1), k)[1], -1, dim).astype(jnp.int32)
+    else:
+        indices = jnp.argsort(keys, dim, stable=True, descending=largest).astype(jnp.int32)
+        indices = jax.lax.slice_in_dim(indices, 0, k, axis=dim)
     return jnp.take_along_axis(input, indices, dim), indices

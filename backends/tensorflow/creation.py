@@ -6,21 +6,28 @@ import tensorflow as tf
 
 from unified.backends.protocol import Natives
 from unified.backends.tensorflow import device as _device
-from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
+from unified.backends.tensorflow.dtype import to_native
+from unified.backends.tensorflow.shape import constant, vector
 
 natives = Natives()
 raw = tf.raw_ops
 
 
 def _number(value, dtype):
-    """A 0-d tensor; numpy does the conversion, which TensorFlow refuses from float to int."""
-    return value if tf.is_tensor(value) else tf.constant(FROM_NATIVE[dtype].numpy.type(value), dtype)
+    """A 0-d tensor of the dtype, also of a float for an int."""
+    return tf.cast(value, dtype) if tf.is_tensor(value) else constant(value, dtype)
+
+
+def _filled(size, value, dtype):
+    return raw.Fill(dims=vector(size), value=_number(value, dtype))
 
 
 @natives
 def make_full(size, value, dtype, device):
-    with tf.device(None if device is None else _device.to_native(device)):
-        return raw.Fill(dims=tf.constant(size, tf.int32), value=_number(value, to_native(dtype)))
+    if device is None:
+        return _filled(size, value, to_native(dtype))
+    with tf.device(_device.to_native(device)):
+        return _filled(size, value, to_native(dtype))
 
 
 @natives
@@ -34,4 +41,4 @@ def make_arange(start, step, length, dtype, device):
 @natives
 def make_full_like(input, value, dtype):
     native = input.dtype if dtype is None else to_native(dtype)
-    return raw.Fill(dims=tf.constant(tuple(input.shape), tf.int32), value=_number(value, native))
+    return _filled(tuple(input.shape), value, native)

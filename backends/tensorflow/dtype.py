@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import tensorflow as tf
 
 from unified.backends.protocol import DType, dtype_named, result_type
@@ -20,29 +23,53 @@ def to_native(dtype: DType) -> tf.DType:
 
 def operands(*values):
     """Operands as tensors of ``torch.result_type``'s dtype."""
-    first = values[0]
-    if tf.is_tensor(first) and all(tf.is_tensor(v) and v.dtype is first.dtype for v in values):
+    keys = []
+    for value in values:
+        if not isinstance(value, tf.Tensor):
+            keys.append(value.__class__)
+        elif hasattr(value, "_unified_number"):
+            keys.append(value._unified_number)
+        else:
+            keys.append((value.dtype, value.shape.rank > 0))
+    dtype, casts = _common(*keys)
+    if casts is None:
         return values
-    dtype = _TO_NATIVE[result_type(*[_described(v) for v in values])]
-    return tuple([tf.cast(v, dtype) if tf.is_tensor(v) else _constant(v, dtype) for v in values])
+    return [v if same else (tf.cast(v, dtype) if isinstance(v, tf.Tensor) else _constant(v, dtype))
+            for v, same in zip(values, casts, strict=True)]  # fmt: skip
+
+
+@functools.lru_cache(4096)
+def _common(*keys):
+    """The result dtype of operands told by (dtype, has dimensions) or Python type, and which have it already."""
+    described = [key() if isinstance(key, type) else (FROM_NATIVE[key[0]], int(key[1])) for key in keys]
+    dtype = _TO_NATIVE[result_type(*described)]
+    casts = [not isinstance(key, type) and key[0] is dtype for key in keys]
+    return dtype, None if all(casts) else casts
 
 
 def _constant(value, dtype):
+    if not tf.executing_eagerly() or isinstance(value, complex):
+        return _made(value, dtype)
+    return _cached(value, dtype, math.copysign(1.0, value))
+
+
+@functools.lru_cache(1024)
+def _cached(value, dtype, sign):
+    """Making an eager constant costs more than the kernel that takes it. ``sign`` tells 0.0 from -0.0."""
+    return _made(value, dtype)
+
+
+def _made(value, dtype):
+    if isinstance(value, bool) and dtype != tf.bool:
+        value = int(value)
     if dtype.is_integer and not dtype.min <= value <= dtype.max:  # wraps around, as in PyTorch
         return tf.cast(tf.constant(value, tf.int64), dtype)
     return tf.constant(value, dtype)
 
 
-def _described(value):
-    if not tf.is_tensor(value):
-        return value
-    number = getattr(value, "_unified_number", None)
-    return (FROM_NATIVE[value.dtype], value.shape.rank) if number is None else number
-
-
 def mark_number(traced, number):
     """``traced`` as the stand-in of a Python number inside a program, where promotion goes on treating it as one."""
-    traced._unified_number = type(number)()
+    traced._unified_number = type(number)
     return traced
 
 

@@ -1,7 +1,7 @@
 """Elementwise ops on TensorFlow. ``tf.raw_ops`` skip the argument handling that costs more than the kernels.
 
-Where TensorFlow's gradient is not PyTorch's, a native is a bare kernel when it runs eagerly and a function with its own
-gradient inside a program, which is where every derivative is taken (see ``autograd.Programs``).
+Where TensorFlow's gradient is not PyTorch's, a native is a bare kernel when it runs eagerly and a function with its
+own gradient inside a program, which is where every derivative is taken (see ``autograd.Programs``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from unified.backends.tensorflow.dtype import floating, operands, to_native
 
 natives = Natives()
 raw = tf.raw_ops
+_UNSIGNED = (tf.uint8, tf.uint16, tf.uint32, tf.uint64)
 
 
 def is_inexact(tensor):
@@ -101,6 +102,8 @@ def div(input, other, rounding_mode):
         return raw.RealDiv(x=floating(input), y=floating(other))
     if input.dtype == tf.bool:
         raise errors.DTypeError("bools cannot be divided with rounding; convert one with x.to(un.int32)")
+    if rounding_mode not in ("floor", "trunc"):
+        raise ValueError(rounding_mode)  # the op's check says it in everyone's words
     if rounding_mode == "floor":
         return tf.stop_gradient(raw.FloorDiv(x=input, y=other))
     if input.dtype.is_integer:
@@ -114,7 +117,7 @@ def floor_divide(input, other):
 
 
 def with_slopes(kernel, slopes):
-    """``kernel`` of two operands, with the derivative that ``slopes(value, x, y)`` gives for each inside a program."""
+    """``kernel`` of two operands, with the derivative that ``slopes(value, x, y)`` gives inside a program."""
 
     @tf.custom_gradient
     def differentiable(x, y):
@@ -136,6 +139,17 @@ def with_slopes(kernel, slopes):
     return native
 
 
+def _widened(kernel, *missing):
+    """``kernel``, by way of int64 for the integers that it lacks."""
+
+    def native(x, y):
+        if x.dtype in missing:
+            return tf.cast(kernel(x=tf.cast(x, tf.int64), y=tf.cast(y, tf.int64)), x.dtype)
+        return kernel(x=x, y=y)
+
+    return native
+
+
 def _modulus_slopes(quotient):
     def slopes(value, x, y):
         return lambda: tf.ones_like(value), lambda: -quotient(x / y)
@@ -148,7 +162,7 @@ def _power_slopes(value, x, y):
     zero = (x == 0) & (y >= 0 if not y.dtype.is_complex else True)
     one = tf.ones_like(x)
     return (
-        lambda: tf.where(y == 0, tf.zeros_like(x), y * pow(x, tf.where(y == 0, one, y - 1))),
+        lambda: tf.where(y == 0, tf.zeros_like(x), y * natives["pow"](x, tf.where(y == 0, one, y - 1))),
         lambda: tf.where(zero, tf.zeros_like(x), value * tf.math.log(tf.where(zero, one, x))),
     )
 
@@ -166,8 +180,10 @@ def _tie_slopes(wins):
 
 natives(
     remainder=with_slopes(raw.FloorMod, _modulus_slopes(tf.floor)),
-    fmod=with_slopes(raw.TruncateMod, _modulus_slopes(lambda quotient: trunc(quotient))),
-    pow=with_slopes(raw.Pow, _power_slopes),
+    fmod=with_slopes(
+        _widened(raw.TruncateMod, tf.int8, tf.int16, *_UNSIGNED), _modulus_slopes(lambda quotient: trunc(quotient))
+    ),
+    pow=with_slopes(_widened(raw.Pow, *_UNSIGNED), _power_slopes),
     atan2=_float_binary(tf.atan2),
 )  # fmt: skip
 
@@ -204,9 +220,6 @@ def logaddexp(input, other):
 @natives
 def neg(input):
     return raw.Neg(x=input) if input.dtype not in _UNSIGNED else tf.zeros_like(input) - input
-
-
-_UNSIGNED = (tf.uint8, tf.uint16, tf.uint32, tf.uint64)
 
 
 @natives
@@ -259,6 +272,8 @@ def trunc(input):
 
 @natives
 def clamp(input, min, max):
+    if min is None and max is None:
+        raise ValueError("no bounds")  # the op's check says it in everyone's words
     input, *bounds = operands(input, *[bound for bound in (min, max) if bound is not None])
     low = bounds[0] if min is not None else None
     high = bounds[-1] if max is not None else None

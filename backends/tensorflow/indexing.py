@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import AxisKind, Natives
+from unified.backends.tensorflow.shape import constant, vector
 
 natives = Natives()
 raw = tf.raw_ops
@@ -52,20 +53,19 @@ class _Plan:
 
     def bounds(self):
         ends = [start + size for start, size in zip(self.starts, self.sizes, strict=True)]
-        return {"begin": _vector(self.starts), "end": _vector(ends), "strides": _vector(self.steps)}
-
-
-def _vector(numbers):
-    return tf.constant(numbers, tf.int32, (len(numbers),))
+        return {"begin": vector(self.starts), "end": vector(ends), "strides": vector(self.steps)}
 
 
 def _counted(index, length):
     """Negative positions counted from the end."""
-    return index if index.dtype.is_unsigned else tf.where(index < 0, index + length, index)
+    if index.dtype.is_unsigned:
+        return index
+    from_end = raw.AddV2(x=index, y=constant(length, index.dtype))
+    return raw.SelectV2(condition=raw.Less(x=index, y=constant(0, index.dtype)), t=from_end, e=index)
 
 
 def _shaped(input, shape):
-    return input if input.shape == tuple(shape) else raw.Reshape(tensor=input, shape=_vector(shape))
+    return input if input.shape == tuple(shape) else raw.Reshape(tensor=input, shape=vector(shape))
 
 
 @natives
@@ -74,11 +74,11 @@ def index(input, operands, recipe):
     block = input
     if plan.dynamic:
         begin = tf.stack([tf.cast(start, tf.int32) for start in plan.starts])
-        block = raw.Slice(input=input, begin=begin, size=_vector(plan.sizes))
+        block = raw.Slice(input=input, begin=begin, size=vector(plan.sizes))
         if any(step != 1 for step in plan.steps):
-            zeros = _vector([0] * len(plan.steps))
+            zeros = vector([0] * len(plan.steps))
             block = raw.StridedSlice(
-                input=block, begin=zeros, end=_vector(plan.sizes), strides=_vector(plan.steps)
+                input=block, begin=zeros, end=vector(plan.sizes), strides=vector(plan.steps)
             )
     elif not plan.whole:
         block = raw.StridedSlice(input=input, **plan.bounds())
@@ -95,15 +95,17 @@ def _gathered(input, arrays):
         input = tf.transpose(input, [*axes, *rest])
         front = {place: arrays[axis] for place, axis in enumerate(axes)}
         return _gathered(input, front)
-    position = 0
-    wide = math.prod(shape[axis] for axis in axes) > np.iinfo(np.int32).max
+    position = None
+    wide = len(axes) > 1 and math.prod(shape[axis] for axis in axes) > np.iinfo(np.int32).max
     for axis in axes:
-        index = tf.cast(arrays[axis], tf.int64 if wide or arrays[axis].dtype == tf.int64 else tf.int32)
+        index = arrays[axis]
+        if index.dtype != tf.int32 or wide:
+            index = tf.cast(index, tf.int64)
         counted = _counted(index, shape[axis])
-        position = counted if axis == axes[0] else position * shape[axis] + counted
+        position = counted if position is None else tf.cast(position, counted.dtype) * shape[axis] + counted
     first, last = axes[0], axes[-1] + 1
     merged = _shaped(input, [*shape[:first], math.prod(shape[first:last]), *shape[last:]])
-    return tf.gather(merged, position, axis=first)
+    return raw.GatherV2(params=merged, indices=position, axis=constant(first))
 
 
 @natives
@@ -127,7 +129,7 @@ def _written(input, positions, update, accumulate):
 
 
 def _cast(value, dtype):
-    return tf.cast(value, dtype) if tf.is_tensor(value) else tf.cast(tf.constant(value), dtype)
+    return tf.cast(value, dtype) if tf.is_tensor(value) else constant(value, dtype)
 
 
 def _fitted(value, shape, dtype):
@@ -136,17 +138,29 @@ def _fitted(value, shape, dtype):
     extra = tensor.shape.rank - len(shape)
     if extra > 0:
         tensor = tf.reshape(tensor, tensor.shape[extra:])
-    return tensor if tensor.shape == tuple(shape) else tf.broadcast_to(tensor, shape)
+    return tensor if tensor.shape == tuple(shape) else raw.BroadcastTo(input=tensor, shape=vector(shape))
 
 
 @natives
 def select_at(input, dim, index):
     length = input.shape[dim]
-    if not tf.is_tensor(index):
-        index = tf.constant(index + length if index < 0 else index)
-    else:
+    if tf.is_tensor(index):
         index = _counted(index, length)
-    return raw.GatherV2(params=input, indices=index, axis=dim)
+    else:
+        index = constant(index + length if index < 0 else index)
+    return raw.GatherV2(params=input, indices=index, axis=constant(dim))
+
+
+@natives
+def narrow_at(input, dim, start, length):
+    rank = input.shape.rank
+    size = input.shape.as_list()
+    size[dim] = length
+    if tf.is_tensor(start):
+        begin = tf.stack([start if axis == dim else 0 for axis in range(rank)])
+    else:
+        begin = vector([start if axis == dim else 0 for axis in range(rank)])
+    return raw.Slice(input=input, begin=begin, size=vector(size))
 
 
 @natives

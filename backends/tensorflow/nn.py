@@ -27,10 +27,12 @@ def _each(value, spatial):
     return (value,) * spatial if isinstance(value, int) else tuple(value) * (spatial if len(value) == 1 else 1)
 
 
-def _pads(padding, kernel, dilation):
+def _pads(padding, kernel, stride, dilation):
     if padding == "valid":
         return [(0, 0)] * len(kernel)
     if padding == "same":
+        if max(stride) > 1:
+            raise ValueError("padding='same' needs stride 1")
         totals = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
     return [(pad, pad) for pad in _each(padding, len(kernel))]
@@ -42,7 +44,7 @@ def conv2d(input, weight, bias, stride, padding, dilation, groups):
     if batch.shape[1] != weight.shape[1] * groups:  # the kernel would take it for a grouped convolution
         raise ValueError("channels do not fit")
     steps = _each(dilation, 2)
-    pads = _pads(padding, weight.shape[2:], steps)
+    pads = _pads(padding, weight.shape[2:], _each(stride, 2), steps)
     out = raw.Conv2D(
         input=tf.transpose(batch, (0, 2, 3, 1)),
         filter=tf.transpose(weight, (2, 3, 1, 0)),
@@ -59,7 +61,7 @@ def conv2d(input, weight, bias, stride, padding, dilation, groups):
 
 @natives.having("program")
 def conv1d(input, weight, bias, stride, padding, dilation, groups):
-    spread = [(0, 0), *_pads(padding, weight.shape[2:], _each(dilation, 1))]
+    spread = [(0, 0), *_pads(padding, weight.shape[2:], _each(stride, 1), _each(dilation, 1))]
     padded = tf.pad(input[..., None, :], [(0, 0)] * (input.shape.rank - 1) + spread)
     out = conv2d(
         padded, weight[:, :, None], bias, (1, *_each(stride, 1)), 0, (1, *_each(dilation, 1)), groups
@@ -73,7 +75,7 @@ def conv3d(input, weight, bias, stride, padding, dilation, groups):
     if batch.shape[1] != weight.shape[1] * groups:
         raise ValueError("channels do not fit")
     steps = _each(dilation, 3)
-    padded = tf.pad(batch, [(0, 0), (0, 0), *_pads(padding, weight.shape[2:], steps)])
+    padded = tf.pad(batch, [(0, 0), (0, 0), *_pads(padding, weight.shape[2:], _each(stride, 3), steps)])
     out = raw.Conv3D(
         input=tf.transpose(padded, (0, 2, 3, 4, 1)),
         filter=tf.transpose(weight, (2, 3, 4, 1, 0)),
@@ -94,6 +96,8 @@ def embedding(input, weight, padding_idx):
     out = raw.GatherV2(params=weight, indices=input, axis=0)
     if padding_idx is None:
         return out
+    if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        raise ValueError("padding_idx lies outside of weight")
     padded = tf.equal(input, tf.constant(padding_idx % weight.shape[0], input.dtype))
     return tf.where(padded[..., None], tf.stop_gradient(out), out)
 

@@ -73,6 +73,13 @@ def random_normal(state, size, mean, std, dtype):
 
 
 @natives.having("program")
+def random_truncated(state, size, low, span, dtype):
+    words, after = _words(state, math.prod(size))
+    level = (_double(words) + 0.5) * (_double(span) * 2.0**-32) + _double(low)
+    return tf.reshape(tf.cast(tf.math.erfinv(level) * math.sqrt(2.0), to_native(dtype)), size), after
+
+
+@natives.having("program")
 def random_exponential(state, size, rate, dtype):
     words, after = _words(state, math.prod(size))
     unit = (_double(words) + 1.0) * 2.0**-32
@@ -99,7 +106,7 @@ def random_bernoulli(state, input):
 @natives.having("program")
 def random_mask(state, like, size, threshold):
     words, after = _words(state, math.prod(size))
-    kept = tf.cast(_shifted(words, 24), tf.int32) < threshold
+    kept = tf.cast(_shifted(words, 24), tf.int32) < tf.cast(threshold, tf.int32)
     return tf.reshape(tf.cast(kept, like.dtype), size), after
 
 

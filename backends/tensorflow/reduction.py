@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
@@ -12,11 +14,22 @@ raw = tf.raw_ops
 
 
 def _dims(input, dim):
-    """A list of dims; empty or None means all, and a 0-d tensor has none."""
+    """Dims for a kernel: a cached tensor when it runs eagerly, else a list."""
+    dims = _listed(input, dim)
+    return _axes(dims) if tf.executing_eagerly() else list(dims)
+
+
+def _listed(input, dim):
+    """A tuple of dims; empty or None means all, and a 0-d tensor has none."""
     rank = input.shape.rank
     if dim is None or dim == () or not rank:
-        return list(range(rank))
-    return [dim] if isinstance(dim, int) else list(dim)
+        return tuple(range(rank))
+    return (dim,) if isinstance(dim, int) else dim
+
+
+@functools.lru_cache(256)
+def _axes(dims):
+    return tf.constant(dims, tf.int32, shape=(len(dims),))
 
 
 def _converted(input, dtype):
@@ -206,7 +219,7 @@ _program("argmin", _index(False))
 
 @natives.having("program")
 def logsumexp(input, dim, keepdim):
-    dims = _dims(input, dim)
+    dims = _listed(input, dim)
     largest = tf.stop_gradient(tf.reduce_max(input, dims, keepdims=True))
     largest = tf.where(tf.math.is_finite(largest), largest, tf.zeros_like(largest))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,9 +15,28 @@ natives = Natives()
 raw = tf.raw_ops
 
 
+@functools.lru_cache(maxsize=4096)
+def _kept(spelled, numbers, dtype):
+    """``spelled`` tells -0.0 from 0.0 and True from 1, which are equal as keys."""
+    with tf.device("CPU:0"):
+        return tf.constant(np.asarray(numbers).astype(dtype.as_numpy_dtype), dtype)
+
+
+def constant(numbers, dtype=tf.int32):
+    """A number or a tuple of them as an operand. Eager ones are kept: making one takes longer than most kernels."""
+    if tf.executing_eagerly():
+        return _kept(repr(numbers), numbers, dtype)
+    return tf.constant(np.asarray(numbers).astype(dtype.as_numpy_dtype), dtype)
+
+
+def vector(numbers):
+    """A vector of ints as an operand."""
+    return constant(tuple(numbers))
+
+
 @natives
 def reshape(input, shape):
-    return raw.Reshape(tensor=input, shape=tf.constant(shape, tf.int32))
+    return raw.Reshape(tensor=input, shape=vector(shape))
 
 
 @natives
@@ -38,7 +59,7 @@ def unsqueeze(input, dim):
 def expand(input, size):
     offset = len(size) - input.shape.rank
     shape = tuple(input.shape[i - offset] if n == -1 else n for i, n in enumerate(size))
-    return raw.BroadcastTo(input=input, shape=tf.constant(shape, tf.int32))
+    return raw.BroadcastTo(input=input, shape=vector(shape))
 
 
 @natives
@@ -46,7 +67,7 @@ def permute(input, dims):
     rank = input.shape.rank
     if len(dims) != rank:
         raise ValueError(dims)
-    return raw.Transpose(x=input, perm=tf.constant([_counted(d, rank) for d in dims], tf.int32))
+    return raw.Transpose(x=input, perm=vector([_counted(d, rank) for d in dims]))
 
 
 def _counted(dim, rank):
@@ -62,13 +83,13 @@ def transpose(input, dim0, dim1):
         return input
     perm = list(range(rank))
     perm[dim0], perm[dim1] = perm[dim1], perm[dim0]
-    return raw.Transpose(x=input, perm=tf.constant(perm, tf.int32))
+    return raw.Transpose(x=input, perm=vector(perm))
 
 
 @natives
 def flip(input, dims):
     rank = input.shape.rank
-    return raw.ReverseV2(tensor=input, axis=tf.constant([_counted(d, rank) for d in dims], tf.int32))
+    return raw.ReverseV2(tensor=input, axis=vector([_counted(d, rank) for d in dims]))
 
 
 @natives
@@ -83,7 +104,7 @@ def roll(input, shifts, dims):
 def cat(tensors, dim):
     promoted = operands(*tensors)
     kept = [t for t in promoted if t.shape != (0,)] or [promoted[0]]
-    return raw.ConcatV2(values=kept, axis=dim)
+    return raw.ConcatV2(values=kept, axis=dim) if len(kept) > 1 else tf.identity(kept[0])
 
 
 @natives
@@ -96,7 +117,7 @@ def split_lengths(input, lengths, dim):
     if len(lengths) == 1:
         return (input,)
     return tuple(raw.SplitV(
-        value=input, size_splits=tf.constant(lengths, tf.int32), axis=dim, num_split=len(lengths)
+        value=input, size_splits=vector(lengths), axis=dim, num_split=len(lengths)
     ))  # fmt: skip
 
 
@@ -110,7 +131,7 @@ def repeat(input, repeats):
     grown = len(repeats) - input.shape.rank
     if grown:
         input = reshape(input, (*[1] * grown, *input.shape))
-    return raw.Tile(input=input, multiples=tf.constant(repeats, tf.int32))
+    return raw.Tile(input=input, multiples=vector(repeats))
 
 
 @natives
@@ -142,12 +163,12 @@ def triu(input, diagonal):
 def constant_pad(input, pad, value):
     rank = input.shape.rank
     pairs = [(0, 0)] * (rank - len(pad) // 2) + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
-    if len(pairs) != rank:
+    if len(pad) % 2 or len(pairs) != rank:
         raise ValueError(pad)
     if min(pad, default=0) < 0:
         begin = [max(-before, 0) for before, _ in pairs]
         size = [n - b - max(-after, 0) for n, b, (_, after) in zip(input.shape, begin, pairs, strict=True)]
-        input = raw.Slice(input=input, begin=tf.constant(begin), size=tf.constant(size))
+        input = raw.Slice(input=input, begin=vector(begin), size=vector(size))
         pairs = [(max(before, 0), max(after, 0)) for before, after in pairs]
     fill = tf.cast(value, input.dtype)
     return raw.PadV2(input=input, paddings=tf.constant(pairs, tf.int32, (rank, 2)), constant_values=fill)

@@ -27,9 +27,15 @@ def _is_wide(value):
     return isinstance(value, torch.Tensor) and value.dtype is torch.int64
 
 
+def _remainder(input, other):
+    if not isinstance(input, torch.Tensor):  # PyTorch has no derivative for a number modulo a tensor
+        input = torch.tensor(input, dtype=torch.result_type(input, other), device=other.device)
+    return torch.remainder(input, other)
+
+
 natives(**{name: _narrow(function) for name, function in {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floor_divide": operator.floordiv,
-    "remainder": operator.mod, "fmod": torch.fmod, "pow": operator.pow, "bitwise_and": operator.and_,
+    "remainder": _remainder, "fmod": torch.fmod, "pow": operator.pow, "bitwise_and": operator.and_,
     "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
 }.items()})  # fmt: skip
 natives(
@@ -43,6 +49,11 @@ natives(
     logical_not=torch.logical_not, bitwise_not=torch.bitwise_not, clone=torch.clone, atan2=torch.atan2,
     logaddexp=torch.logaddexp,
 )  # fmt: skip
+
+
+@natives
+def cube(input):
+    return torch.pow(input, 3)
 
 
 @natives

@@ -57,6 +57,11 @@ def select_at(input, dim, index):
 
 
 @natives
+def narrow_at(input, dim, start, length):
+    return torch.narrow(input, dim, start, length)
+
+
+@natives
 def nonzero_positions(input):
     return torch.nonzero(input).to(torch.int32)
 
@@ -82,11 +87,20 @@ def index_select(input, dim, index):
     return torch.index_select(input, dim, index)
 
 
+def _source(index, src):
+    """The part of ``src`` that is read: torch's own gradient fails where it is larger than ``index``."""
+    if isinstance(src, torch.Tensor) and src.ndim == index.ndim and src.shape != index.shape:
+        return src[tuple(slice(length) for length in index.shape)]
+    return src
+
+
 @natives
 def scatter(input, dim, index, src):
-    return torch.scatter(input, dim, _long(index), src)
+    if isinstance(src, torch.Tensor) and not src.ndim and index.ndim:
+        src = src.expand(index.shape)
+    return torch.scatter(input, dim, _long(index), _source(index, src))
 
 
 @natives
 def scatter_add(input, dim, index, src):
-    return torch.scatter_add(input, dim, _long(index), src)
+    return torch.scatter_add(input, dim, _long(index), _source(index, src))

@@ -40,6 +40,8 @@ def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, e
     if running_mean is None or running_var is None:
         out = torch.batch_norm(input, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
         return out, None, None
+    if len(running_mean) != input.shape[1] or len(running_var) != input.shape[1]:  # the kernel does not look
+        raise ValueError("running statistics do not fit")
     out, _, _, mean, var = torch.ops.aten._native_batch_norm_legit_functional(
         input, weight, bias, running_mean, running_var, True, momentum, eps
     )

@@ -91,6 +91,13 @@ def random_normal(state, size, mean, std, dtype):
 
 
 @natives
+def random_truncated(state, size, low, span, dtype):
+    words, after = _words(state, math.prod(size))
+    level = (words.to(torch.float64) + 0.5).mul_(span * 2.0**-32).add_(low)
+    return torch.erfinv(level).mul_(math.sqrt(2.0)).to(to_native(dtype)).reshape(size), after
+
+
+@natives
 def random_exponential(state, size, rate, dtype):
     words, after = _words(state, math.prod(size))
     unit = (words.to(torch.float64) + 1.0) * 2.0**-32

@@ -16,7 +16,7 @@ import numpy as np
 import unified as un
 import unified.nn.functional as F
 from tests.benchmarks import native_gpt
-from unified.models.gpt import GPT
+from unified.models.gpt import GPT, GPTConfig
 
 ROUNDS = 21
 
@@ -55,7 +55,7 @@ def tiny_gpt(backend: str) -> None:
     """Forward and backward of the tiny GPT, eager, against the framework's idiomatic eager code."""
     with un.backend(backend):
         un.manual_seed(0)
-        model = GPT.from_config("tiny")
+        model = GPT(GPTConfig.tiny())
         tokens = np.random.default_rng(0).integers(0, 100, (2, 17))
         x = un.tensor(tokens[:, :-1])
         y = un.tensor(tokens[:, 1:].reshape(-1))

@@ -41,18 +41,18 @@ def _torch(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], f
     def run() -> float:
         for value in p.values():
             value.grad = None
-        h = F.embedding(x, p["token.weight"]) + p["position.weight"][:length]
+        h = F.embedding(x, p["tokens.weight"]) + p["positions.weight"][:length]
         d = h.shape[-1]
         for i in range(LAYERS):
             b = f"blocks.{i}."
             z = F.layer_norm(h, (d,), p[b + "norm1.weight"], p[b + "norm1.bias"])
-            q, k, v = F.linear(z, p[b + "qkv.weight"], p[b + "qkv.bias"]).reshape(
+            q, k, v = F.linear(z, p[b + "attention.qkv.weight"], p[b + "attention.qkv.bias"]).reshape(
                 batch, length, 3, HEADS, d // HEADS).permute(2, 0, 3, 1, 4).unbind(0)  # fmt: skip
             a = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(batch, length, d)
-            h = h + F.linear(a, p[b + "proj.weight"], p[b + "proj.bias"])
+            h = h + F.linear(a, p[b + "attention.projection.weight"], p[b + "attention.projection.bias"])
             z = F.layer_norm(h, (d,), p[b + "norm2.weight"], p[b + "norm2.bias"])
-            z = F.gelu(F.linear(z, p[b + "up.weight"], p[b + "up.bias"]), approximate="tanh")
-            h = h + F.linear(z, p[b + "down.weight"], p[b + "down.bias"])
+            z = F.gelu(F.linear(z, p[b + "expand.weight"], p[b + "expand.bias"]), approximate="tanh")
+            h = h + F.linear(z, p[b + "contract.weight"], p[b + "contract.bias"])
         h = F.layer_norm(h, (d,), p["norm.weight"], p["norm.bias"])
         loss = F.cross_entropy(F.linear(h, p["head.weight"]).reshape(batch * length, -1), y)
         loss.backward()
@@ -75,18 +75,18 @@ def _jax(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], flo
         return (h - mean) * jax.lax.rsqrt(variance + 1e-5) * weight + bias
 
     def loss(p: dict[str, Any]) -> Any:
-        h = p["token.weight"][x] + p["position.weight"][:length]
+        h = p["tokens.weight"][x] + p["positions.weight"][:length]
         d = h.shape[-1]
         mask = jnp.tril(jnp.ones((length, length), bool))
         for i in range(LAYERS):
             b = f"blocks.{i}."
-            z = norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]) @ p[b + "qkv.weight"].T + p[b + "qkv.bias"]
+            z = norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]) @ p[b + "attention.qkv.weight"].T + p[b + "attention.qkv.bias"]
             q, k, v = z.reshape(batch, length, 3, HEADS, d // HEADS).transpose(2, 0, 3, 1, 4)
             scores = jnp.where(mask, q @ k.swapaxes(-1, -2) / (d // HEADS) ** 0.5, -jnp.inf)
             a = (jax.nn.softmax(scores) @ v).swapaxes(1, 2).reshape(batch, length, d)
-            h = h + a @ p[b + "proj.weight"].T + p[b + "proj.bias"]
-            z = norm(h, p[b + "norm2.weight"], p[b + "norm2.bias"]) @ p[b + "up.weight"].T + p[b + "up.bias"]
-            h = h + jax.nn.gelu(z, approximate=True) @ p[b + "down.weight"].T + p[b + "down.bias"]
+            h = h + a @ p[b + "attention.projection.weight"].T + p[b + "attention.projection.bias"]
+            z = norm(h, p[b + "norm2.weight"], p[b + "norm2.bias"]) @ p[b + "expand.weight"].T + p[b + "expand.bias"]
+            h = h + jax.nn.gelu(z, approximate=True) @ p[b + "contract.weight"].T + p[b + "contract.bias"]
         logits = (norm(h, p["norm.weight"], p["norm.bias"]) @ p["head.weight"].T).reshape(batch * length, -1)
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], -1).mean()
 
@@ -111,18 +111,18 @@ def _tensorflow(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[
         return tf.nn.batch_normalization(h, mean, variance, bias, weight, 1e-5)
 
     def forward() -> Any:
-        h = tf.gather(p["token.weight"], x) + p["position.weight"][:length]
+        h = tf.gather(p["tokens.weight"], x) + p["positions.weight"][:length]
         d = h.shape[-1]
         for i in range(LAYERS):
             b = f"blocks.{i}."
-            z = linear(norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]), p[b + "qkv.weight"], p[b + "qkv.bias"])
+            z = linear(norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]), p[b + "attention.qkv.weight"], p[b + "attention.qkv.bias"])
             z = tf.transpose(tf.reshape(z, (batch, length, 3, HEADS, d // HEADS)), (2, 0, 3, 1, 4))
             q, k, v = tf.unstack(z)
             scores = tf.where(mask, tf.matmul(q, k, transpose_b=True) / (d // HEADS) ** 0.5, -np.inf)
             a = tf.reshape(tf.transpose(tf.nn.softmax(scores) @ v, (0, 2, 1, 3)), (batch, length, d))
-            h = h + linear(a, p[b + "proj.weight"], p[b + "proj.bias"])
-            z = linear(norm(h, p[b + "norm2.weight"], p[b + "norm2.bias"]), p[b + "up.weight"], p[b + "up.bias"])
-            h = h + linear(tf.nn.gelu(z, approximate=True), p[b + "down.weight"], p[b + "down.bias"])
+            h = h + linear(a, p[b + "attention.projection.weight"], p[b + "attention.projection.bias"])
+            z = linear(norm(h, p[b + "norm2.weight"], p[b + "norm2.bias"]), p[b + "expand.weight"], p[b + "expand.bias"])
+            h = h + linear(tf.nn.gelu(z, approximate=True), p[b + "contract.weight"], p[b + "contract.bias"])
         h = norm(h, p["norm.weight"], p["norm.bias"])
         logits = tf.matmul(tf.reshape(h, (-1, d)), p["head.weight"], transpose_b=True)
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))

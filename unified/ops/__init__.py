@@ -48,7 +48,8 @@ def _in_place_operator(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def install_methods() -> None:
     """Gives Tensor every method and operator that the op table and the functions in front of it name."""
-    for entry in (*_dispatch.table.values(), *_dispatch.fronts):
+    entries: list[_dispatch.Op | _dispatch.Front] = [*_dispatch.table.values(), *_dispatch.fronts]
+    for entry in entries:
         caller = entry.caller
         assert caller is not None
         for name in entry.methods:

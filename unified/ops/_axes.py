@@ -125,8 +125,6 @@ def check_repeat(input: Any, repeats: Sequence[int]) -> None:
 
 
 def check_cat(tensors: Sequence[Any], dim: int) -> None:
-    if not tensors:
-        raise ArgumentError("there must be at least one tensor")
     shapes = [tuple(tensor.shape) for tensor in tensors]
     kept = [shape for shape in shapes if shape != (0,)]  # PyTorch lets an empty vector join anything
     if not kept:
@@ -140,8 +138,6 @@ def check_cat(tensors: Sequence[Any], dim: int) -> None:
 
 
 def check_stack(tensors: Sequence[Any], dim: int) -> None:
-    if not tensors:
-        raise ArgumentError("there must be at least one tensor")
     shapes = [tuple(tensor.shape) for tensor in tensors]
     axis(dim, shapes[0], extra=1)
     if len(set(shapes)) > 1:
@@ -198,8 +194,8 @@ def _check_index_shape(input: Any, dim: int, index: Any, what: str) -> None:
 def check_scatter(input: Any, dim: int, index: Any, src: Any) -> None:
     integer_index(index)
     _check_index_shape(input, dim, index, "input")
-    shape = getattr(src, "shape", None)
-    if shape is None:
+    shape = getattr(src, "shape", ())
+    if not shape:  # a number, which a JAX trace shows as a 0-d tensor
         return
     if len(shape) != len(index.shape) or any(i > s for i, s in zip(index.shape, shape, strict=True)):
         raise ShapeError(f"index {tuple(index.shape)} must fit into src {tuple(shape)}")

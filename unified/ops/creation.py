@@ -203,24 +203,27 @@ def full(
 
 def _lengths(name: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     found = sizes(given)
-    if any(length < 0 for length in found):
+    if found and min(found) < 0:
         raise ShapeError(f"{name}: size {found} has a negative length")
     return found
 
 
 def zeros(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Zeros, float32 unless ``dtype`` is given. ``un.zeros(2, 3)`` and ``un.zeros((2, 3))`` are the same."""
-    return full(_lengths("zeros", size), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
+    made = make_full(_lengths("zeros", size), 0.0, dtype or _dtype.float32, _place(device))
+    return made.requires_grad_() if requires_grad else made
 
 
 def ones(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Ones, float32 unless ``dtype`` is given. ``un.ones(2, 3)`` and ``un.ones((2, 3))`` are the same."""
-    return full(_lengths("ones", size), 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
+    made = make_full(_lengths("ones", size), 1.0, dtype or _dtype.float32, _place(device))
+    return made.requires_grad_() if requires_grad else made
 
 
 def empty(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """A Tensor to be written to; zeros, because uninitialised memory would differ from run to run."""
-    return full(_lengths("empty", size), 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
+    made = make_full(_lengths("empty", size), 0.0, dtype or _dtype.float32, _place(device))
+    return made.requires_grad_() if requires_grad else made
 
 
 def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: Place = None) -> Tensor:
@@ -264,7 +267,7 @@ def arange(
 def linspace(
     start: Number, end: Number, steps: int, *, dtype: DType | None = None, device: Place = None
 ) -> Tensor:
-    """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; float32 unless ``dtype`` is given."""
+    """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; float32 unless told otherwise."""
     if steps < 0:
         raise ArgumentError(f"linspace: steps must be at least 0, not {steps}")
     return from_host(current_backend(), np.linspace(start, end, steps), dtype or _dtype.float32, device)

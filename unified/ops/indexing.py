@@ -24,6 +24,7 @@ from unified.ops._checks import broadcast_shapes
 from unified.ops.creation import from_host
 
 Operand = Tensor | Number
+Scalar = Number
 
 # ---- checks --------------------------------------------------------------------------------------------------
 
@@ -103,6 +104,11 @@ def select_at(input: Tensor, dim: int, index: Operand) -> Tensor:
 
 
 @op()
+def narrow_at(input: Tensor, dim: int, start: Scalar, length: int) -> Tensor:
+    """``length`` positions of ``dim`` from ``start``, in range already; :func:`narrow` and ``x[a:b]`` see to that."""
+
+
+@op()
 def nonzero_positions(input: Tensor) -> Tensor:
     """:func:`nonzero` as one int32 matrix, a row for each element that is not zero."""
 
@@ -110,12 +116,26 @@ def nonzero_positions(input: Tensor) -> Tensor:
 @front("__getitem__")
 def _getitem(self: Tensor, key: Any) -> Tensor:
     """``self[key]``: ints, slices, ``None``, ``...``, integer and bool Tensors or lists, as in PyTorch."""
-    if key.__class__ is int:
+    if key.__class__ is tuple:
+        dim = len(key) - 1
+        only = key[dim] if key and all(k.__class__ is slice and k == _WHOLE for k in key[:dim]) else None
+    else:
+        dim, only = 0, key
+    if only.__class__ is int or only.__class__ is slice:  # one step along one axis, which is most of what is written
         shape = backends_by_type[self._native.__class__].shape(self._native)
-        if shape and -shape[0] <= key < shape[0]:
-            return select_at(self, 0, key)
+        if dim < len(shape):
+            length = shape[dim]
+            if isinstance(only, slice):
+                start, stop, step = only.indices(length)
+                if step == 1:
+                    return narrow_at(self, dim, start, max(0, stop - start))
+            elif -length <= only < length:
+                return select_at(self, dim, only)
     recipe, operands = _parse(self, key)
     return index(self, operands, recipe)
+
+
+_WHOLE = slice(None)
 
 
 @front("__setitem__")
@@ -253,7 +273,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         raise IndexOutOfRangeError(
             f"narrow: start {start} and length {length} reach outside of dim {dim} of shape {tuple(shape)}"
         )
-    return _getitem(input, (*[slice(None)] * at, slice(first, first + length)))
+    return narrow_at(input, at, first, length)
 
 
 # ---- gathering -----------------------------------------------------------------------------------------------

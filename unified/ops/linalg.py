@@ -107,7 +107,9 @@ def _contracts(equation: str, operands: Sequence[Any]) -> None:
         before, dots, after = subscript.partition("...")
         rank = len(operand.shape)
         if len(before) + len(after) > rank or (not dots and len(before) != rank):
-            raise ShapeError(f"{subscript!r} in {equation!r} does not fit operand {index} of shape {tuple(operand.shape)}")
+            raise ShapeError(
+                f"{subscript!r} in {equation!r} does not fit operand {index} of shape {tuple(operand.shape)}"
+            )
         named = [*zip(before, operand.shape, strict=False)]
         if after:
             named += zip(after, operand.shape[rank - len(after) :], strict=True)
@@ -116,7 +118,9 @@ def _contracts(equation: str, operands: Sequence[Any]) -> None:
             if held == 1:
                 lengths[letter] = length
             elif length not in (1, held):
-                raise ShapeError(f"{letter!r} in {equation!r} is {held} in one operand and {length} in operand {index}")
+                raise ShapeError(
+                    f"{letter!r} in {equation!r} is {held} in one operand and {length} in operand {index}"
+                )
     unknown = set(result.replace("...", "")) - set(lengths)
     if unknown:
         raise ArgumentError(f"{equation!r} has {sorted(unknown)} in its result, but in no operand")
@@ -137,7 +141,9 @@ def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
         ArgumentError: the equation does not name the operands' dimensions.
         ShapeError: a letter has two lengths.
     """
-    tensors = operands[0] if len(operands) == 1 and not isinstance(operands[0], Tensor) else operands
+    tensors: list[Tensor] = []
+    for operand in operands:
+        tensors += [operand] if isinstance(operand, Tensor) else operand
     return _einsum(equation, tensors)
 
 

@@ -81,8 +81,8 @@ def _normalizes(input: Any, dim: Any, dtype: DType | None = None) -> None:
 
 def _reduces_some(input: Any, dim: Any = None, *_: Any) -> None:
     dims = _dims(input, dim)
-    if any_zero := [index for index in dims if not input.shape[index]]:
-        raise ShapeError(f"dimension {any_zero[0]} of a {tuple(input.shape)} tensor is empty and has no extreme element")
+    if empty := [index for index in dims if not input.shape[index]]:
+        raise ShapeError(f"dimension {empty[0]} of a {tuple(input.shape)} tensor is empty: it has no extreme element")
 
 
 def _selects(input: Any, dim: Any, *_: Any) -> None:
@@ -303,10 +303,12 @@ def max(
     Example: ``max([[1, 5], [7, 2]], 1) -> ValuesAndIndices([5, 7], [1, 0])``.
     """
     dim, keepdim = _chosen(dim, axis, keepdim, keepdims)
-    if dim is None and other is None:
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
+    if other is not None:
+        return maximum(input, other)
+    if dim is None:
         return amax(input)
-    if isinstance(dim, Tensor) or other is not None:
-        return maximum(input, dim if other is None else other)
     return _max_along(input, dim, keepdim)
 
 
@@ -325,10 +327,12 @@ def min(
     Gradients as in :func:`max`. Example: ``min([[1, 5], [7, 2]], 1) -> ValuesAndIndices([1, 2], [0, 1])``.
     """
     dim, keepdim = _chosen(dim, axis, keepdim, keepdims)
-    if dim is None and other is None:
+    if isinstance(dim, Tensor):
+        return minimum(input, dim)
+    if other is not None:
+        return minimum(input, other)
+    if dim is None:
         return amin(input)
-    if isinstance(dim, Tensor) or other is not None:
-        return minimum(input, dim if other is None else other)
     return _min_along(input, dim, keepdim)
 
 

@@ -129,7 +129,6 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
         expand(reshape(tensor, (*[1] * i, -1, *[1] * (len(given) - i - 1))), shape) for i, tensor in enumerate(given)
     ]
     if swap:
-        grids = [transpose(grid, 0, 1) for grid in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

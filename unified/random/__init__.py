@@ -1,11 +1,26 @@
 """Random numbers that are the same on every backend, device and path."""
 
-from unified.random import in_place  # noqa: F401  (gives Tensor its methods)
+from unified.random import in_place
 from unified.random.generator import (
-    Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
 )  # fmt: skip
 from unified.random.sampling import (
-    bernoulli, bernoulli_mask, multinomial, normal, rand, rand_like, randint, randint_like, randn, randn_like,
+    bernoulli,
+    bernoulli_mask,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
     randperm,
 )  # fmt: skip
 

@@ -1,17 +1,14 @@
 """The ops behind every random function: each takes a generator's state and returns values and the state after them.
 
-Word ``i`` of a flattened result is word ``i`` of the stream from the state's offset on, unless an op says otherwise; a
-draw of ``n`` words moves the offset by ``ceil(n / 4)`` blocks. Floats are computed in float64 and rounded once.
+Word ``i`` of a flattened result is word ``i`` of the stream from the state's offset on, unless an op says otherwise;
+a draw of ``n`` words moves the offset by ``ceil(n / 4)`` blocks. Floats are computed in float64 and rounded once.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from unified._dispatch import op
 from unified._dtype import DType, Number
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError, ShapeError
 
 Scalar = Number
 
@@ -36,6 +33,13 @@ def random_normal(
 
 
 @op()
+def random_truncated(
+    state: Tensor, size: tuple[int, ...], low: Scalar, span: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """The standard normal's quantile at ``(level + 1) / 2``, ``level = low + span * (word + 0.5) / 2**32``."""
+
+
+@op()
 def random_exponential(state: Tensor, size: tuple[int, ...], rate: Scalar, dtype: DType) -> tuple[Tensor, ...]:
     """``-log((word + 1) / 2**32) / rate``."""
 
@@ -47,12 +51,7 @@ def random_integers(
     """``low + word * (last + 1) // 2**32``; ``last`` is an unsigned word in an int32's bits."""
 
 
-def _bernoulli(state: Any, input: Any) -> None:
-    if not input.dtype.is_floating_point:
-        raise DTypeError(f"probabilities must be floating point, not {input.dtype.name}")
-
-
-@op(check=_bernoulli)
+@op()
 def random_bernoulli(state: Tensor, input: Tensor) -> tuple[Tensor, ...]:
     """1 where the upper 24 bits of a word, as a fraction, lie below the probability ``input``."""
 
@@ -67,21 +66,6 @@ def random_permutation(state: Tensor, length: int, dtype: DType) -> tuple[Tensor
     """The order that sorts ``length`` words; equal words keep theirs."""
 
 
-def _multinomial(state: Any, input: Any, num_samples: int, replacement: bool) -> None:
-    if len(input.shape) not in (1, 2) or 0 in input.shape:
-        raise ShapeError(f"probabilities must have 1 or 2 dimensions and no empty one, not {tuple(input.shape)}")
-    if not input.dtype.is_floating_point:
-        raise DTypeError(f"probabilities must be floating point, not {input.dtype.name}")
-    if num_samples < 1:
-        raise ArgumentError(f"num_samples must be at least 1, not {num_samples}")
-    if not replacement and num_samples > input.shape[-1]:
-        raise ArgumentError(
-            f"{num_samples} samples out of {input.shape[-1]} categories need replacement=True"
-        )
-
-
-@op(check=_multinomial)
-def random_multinomial(
-    state: Tensor, input: Tensor, num_samples: int, replacement: bool
-) -> tuple[Tensor, ...]:
+@op()
+def random_multinomial(state: Tensor, input: Tensor, num_samples: int, replacement: bool) -> tuple[Tensor, ...]:
     """Indices by inverse cumulated probability, or without replacement by the order of exponential arrivals."""

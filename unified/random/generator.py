@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from unified._device import current_device, device as Device
+from unified._device import current_device
+from unified._device import device as Device
 from unified._dispatch import wrap
 from unified._dtype import int32
 from unified._selection import current_backend

@@ -8,7 +8,13 @@ from unified.errors import ArgumentError, DTypeError
 from unified.random import draws
 from unified.random.generator import Generator
 from unified.random.sampling import (
-    bernoulli, bernoulli_mask, draw, generator_for, integer_values, normal_values, uniform_values
+    bernoulli,
+    bernoulli_mask,
+    draw,
+    generator_for,
+    integer_values,
+    normal_values,
+    uniform_values,
 )  # fmt: skip
 
 
@@ -54,9 +60,7 @@ def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None 
 _WHOLE = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 
 
-def random_(
-    self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
-) -> Tensor:
+def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Fills it with integers in ``[low, high)``: ``x.random_(10)`` is below 10, ``x.random_(3, 7)`` in [3, 7).
 
     Without bounds, all non-negative integers that the dtype holds exactly, but at most 31 bits of them.
@@ -65,7 +69,7 @@ def random_(
     if high is None and low > 0:
         low, high = 0, low
     elif high is None:
-        bits = _WHOLE.get(dtype.name, 1 if dtype.kind == "b" else 8 * dtype.itemsize - (dtype.kind == "i"))
+        bits = _WHOLE.get(dtype.name, 8 * dtype.itemsize - (dtype.kind == "i"))
         high = 2 ** min(bits, 31)
     return _write(self, integer_values(generator_for(self, generator), tuple(self.shape), low, high, dtype))
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from unified._device import current_device, device as Device
+from unified._device import current_device
+from unified._device import device as Device
 from unified._dtype import DType, Number, bfloat16, float16, float32, float64, int32, int64
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError
+from unified.ops.elementwise import add
 from unified.random import draws
 from unified.random.generator import Generator, default_generator
 
@@ -43,9 +45,7 @@ def generator_for(tensor: Tensor, generator: Generator | None) -> Generator:
     return generator
 
 
-def uniform_values(
-    generator: Generator, size: tuple[int, ...], low: Number, high: Number, dtype: DType
-) -> Tensor:
+def uniform_values(generator: Generator, size: tuple[int, ...], low: Number, high: Number, dtype: DType) -> Tensor:
     """Uniform in [low, high) (up to the rounding of ``high``).
 
     The bounds are rounded to float32 first: then ``span * u`` is exact in float64, and whether a compiler fuses the
@@ -60,9 +60,7 @@ def uniform_values(
     return draw(generator, draws.random_uniform, size, _single(low), _single(high - low), dtype)
 
 
-def normal_values(
-    generator: Generator, size: tuple[int, ...], mean: Number, std: Number, dtype: DType
-) -> Tensor:
+def normal_values(generator: Generator, size: tuple[int, ...], mean: Number, std: Number, dtype: DType) -> Tensor:
     """Normal with mean ``mean`` and standard deviation ``std``."""
     mean, std = float(mean), float(std)  # type: ignore[arg-type]
     if std < 0:
@@ -80,7 +78,7 @@ def integer_values(generator: Generator, size: tuple[int, ...], low: int, high: 
     span = high - low
     if not 0 < span <= 2**32:
         raise ArgumentError(f"randint: high - low must lie in [1, 2**32], but low is {low} and high is {high}")
-    if dtype is not int64 and not (-(2**31) <= low and high <= 2**31):
+    if dtype is not int64 and not (low >= -(2**31) and high <= 2**31):
         raise ArgumentError(f"randint: [{low}, {high}) does not fit 32 bits; pass dtype=un.int64")
     last = span - 1
     return draw(generator, draws.random_integers, size, low, last if last < 2**31 else last - 2**32, dtype)
@@ -146,15 +144,13 @@ def randint(
     Raises:
         ArgumentError: the range is empty, wider than 2**32, or does not fit the dtype.
     """
+    if isinstance(high, (tuple, list)):
+        high, size = None, high
     if size is None:
-        if not isinstance(high, (tuple, list)):
-            raise ArgumentError("randint: a size is needed, as in randint(10, (3,)) or randint(3, 7, (2, 2))")
-        low, high, size = 0, low, high
-    elif high is None:
-        low, high = 0, low
+        raise ArgumentError("randint: a size is needed, as in randint(10, (3,)) or randint(3, 7, (2, 2))")
+    first, last = (low, int(high)) if isinstance(high, int) else (0, low)
     chosen = generator or default_generator()
-    bound = int(high)  # type: ignore[arg-type]
-    values = integer_values(chosen, _size("randint", size), int(low), bound, dtype or int32)
+    values = integer_values(chosen, _size("randint", size), first, last, dtype or int32)
     return _finish(values, device, False)
 
 
@@ -208,15 +204,14 @@ def normal(
     Raises:
         ArgumentError: neither Tensors nor a size were given.
     """
-    given = [value for value in (mean, std) if isinstance(value, Tensor)]
-    if not given:
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         if size is None:
             raise ArgumentError("normal: a size is needed where mean and std are numbers")
         chosen = generator or default_generator()
         kind = _floating("normal", dtype)
-        values = normal_values(chosen, _size("normal", size), mean, std, kind)  # type: ignore[arg-type]
+        values = normal_values(chosen, _size("normal", size), mean, std, kind)
         return _finish(values, device, False)
-    pattern = (mean + std).detach()
+    pattern: Tensor = add(mean, std).detach()
     return randn_like(pattern, generator=generator) * std + mean
 
 
@@ -226,12 +221,16 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     Raises:
         DTypeError: ``input`` is not floating point.
     """
+    _probabilities("bernoulli", input)
     return draw(generator_for(input, generator), draws.random_bernoulli, input.detach())
 
 
-def bernoulli_mask(
-    size: Sequence[int], p: float, like: Tensor, generator: Generator | None = None
-) -> Tensor:
+def _probabilities(name: str, input: Tensor) -> None:
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"{name}: probabilities must be floating point, not {input.dtype.name}")
+
+
+def bernoulli_mask(size: Sequence[int], p: float, like: Tensor, generator: Generator | None = None) -> Tensor:
     """1 with probability ``p``, else 0, of shape ``size``, in the dtype and on the backend of ``like``.
 
     ``p`` is rounded to a multiple of 2**-24 and compared in integers, so that masks are equal on every backend.
@@ -265,5 +264,13 @@ def multinomial(
     Raises:
         ShapeError, DTypeError, ArgumentError: the weights or ``num_samples`` do not fit.
     """
+    shape = tuple(input.shape)
+    if len(shape) not in (1, 2) or 0 in shape:
+        raise ShapeError(f"multinomial: weights must have 1 or 2 dimensions, none of them empty, not {shape}")
+    _probabilities("multinomial", input)
+    if num_samples < 1:
+        raise ArgumentError(f"multinomial: num_samples must be at least 1, not {num_samples}")
+    if not replacement and num_samples > shape[-1]:
+        raise ArgumentError(f"multinomial: {num_samples} samples of {shape[-1]} categories need replacement=True")
     chosen = generator_for(input, generator)
     return draw(chosen, draws.random_multinomial, input.detach(), num_samples, bool(replacement))

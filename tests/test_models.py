@@ -1,0 +1,90 @@
+"""The zoo against PyTorch: the same source text, with ``torch`` read for ``unified``, and the same weights.
+
+Tolerances: 1e-5 on logits and 1e-4 relative to the largest gradient, float32 sums in another order through up to
+two transformer blocks.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import unified as un
+import unified.nn.functional as F
+from unified import nn
+from unified.models import GPT, MLP, DigitsCNN, GPTConfig
+
+_MODELS = Path(__file__).parents[1] / "models"
+
+
+def _in_torch(name: str) -> types.ModuleType:
+    source = (_MODELS / f"{name}.py").read_text().replace("unified", "torch")
+    module = types.ModuleType(f"torch_{name}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(compile(source, name, "exec"), module.__dict__)
+    return module
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(np.array(value.detach().numpy())) for name, value in model.state_dict().items()}
+
+
+def _agree(model: nn.Module, twin: torch.nn.Module, x: np.ndarray, y: np.ndarray, classes: int) -> None:
+    """Logits and every parameter's gradient, in training mode."""
+    twin.load_state_dict(_weights(model))
+    expected = twin(torch.tensor(x))
+    logits = model(un.tensor(x))
+    np.testing.assert_allclose(logits.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
+    torch.nn.functional.cross_entropy(expected.reshape(-1, classes), torch.tensor(y).long().reshape(-1)).backward()
+    F.cross_entropy(logits.reshape(-1, classes), un.tensor(y).reshape(-1)).backward()
+    theirs = dict(twin.named_parameters())
+    ours = dict(model.named_parameters())
+    assert ours.keys() == theirs.keys()
+    for name, parameter in ours.items():
+        gradient = theirs[name].grad.numpy()
+        scale = max(float(np.abs(gradient).max()), 1e-6)
+        np.testing.assert_allclose(parameter.grad.numpy() / scale, gradient / scale, atol=1e-4, err_msg=name)
+
+
+def test_mlp(backend: str) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    x, y = draw.standard_normal((8, 5)).astype(np.float32), draw.integers(0, 3, 8).astype(np.int32)
+    _agree(MLP(5, (16, 8), 3), _in_torch("mlp").MLP(5, (16, 8), 3), x, y, 3)
+
+
+def test_digits_cnn(backend: str) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    x, y = draw.random((4, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
+    _agree(DigitsCNN(dropout=0.0), _in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
+
+
+def test_gpt(backend: str) -> None:
+    un.manual_seed(0)
+    module = _in_torch("gpt")
+    config = GPTConfig.tiny()
+    ids = np.random.default_rng(0).integers(0, config.vocabulary, (2, config.context + 1)).astype(np.int32)
+    _agree(GPT(config), module.GPT(module.GPTConfig.tiny()), ids[:, :-1], ids[:, 1:], config.vocabulary)
+
+
+def test_gpt_sees_no_later_token(backend: str) -> None:
+    model = GPT(GPTConfig.tiny())
+    ids = np.zeros((1, 8), np.int32)
+    changed = ids.copy()
+    changed[0, 5] = 7
+    before, after = (model(un.tensor(tokens)).detach().numpy() for tokens in (ids, changed))
+    np.testing.assert_array_equal(before[0, :5], after[0, :5])
+    assert np.abs(before[0, 5:] - after[0, 5:]).max() > 1e-3
+
+
+def test_gpt_refuses_what_it_cannot_place(backend: str) -> None:
+    with pytest.raises(ValueError, match="17 tokens exceed the context of 16"):
+        GPT(GPTConfig.tiny())(un.zeros(1, 17, dtype=un.int32))
+    with pytest.raises(ValueError, match="width 30 must be a multiple of heads 4"):
+        GPT(GPTConfig(vocabulary=10, width=30, layers=1, heads=4, context=8))

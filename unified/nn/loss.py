@@ -1,0 +1,140 @@
+"""Losses as Modules; see the functions of the same kind in :mod:`unified.nn.functional`."""
+
+from __future__ import annotations
+
+
+from unified._tensor import Tensor
+from unified.nn import functional as F
+from unified.nn.module import Module
+
+
+class _Loss(Module):
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = reduction
+
+
+class _WeightedLoss(_Loss):
+    def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+
+
+class MSELoss(_Loss):
+    """Squared error."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.mse_loss(input, target, self.reduction)
+        return loss
+
+
+class L1Loss(_Loss):
+    """Absolute error."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.l1_loss(input, target, self.reduction)
+        return loss
+
+
+class SmoothL1Loss(_Loss):
+    """Absolute error, squared below ``beta``."""
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.smooth_l1_loss(input, target, self.reduction, self.beta)
+        return loss
+
+
+class HuberLoss(_Loss):
+    """Squared error, linear above ``delta``."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = delta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.huber_loss(input, target, self.reduction, self.delta)
+        return loss
+
+
+class KLDivLoss(_Loss):
+    """Kullback-Leibler divergence of log-probabilities from a target distribution."""
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction)
+        self.log_target = log_target
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.kl_div(input, target, self.reduction, self.log_target)
+        return loss
+
+
+class BCELoss(_WeightedLoss):
+    """Binary cross entropy of probabilities."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.binary_cross_entropy(input, target, self.weight, self.reduction)
+        return loss
+
+
+class BCEWithLogitsLoss(_WeightedLoss):
+    """Binary cross entropy of logits."""
+
+    def __init__(
+        self, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.register_buffer("pos_weight", pos_weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.binary_cross_entropy_with_logits(
+            input, target, self.weight, self.reduction, self.pos_weight
+        )
+        return loss
+
+
+class NLLLoss(_WeightedLoss):
+    """Negative log likelihood of log-probabilities ``(N, C, ...)`` and class indices ``(N, ...)``."""
+
+    def __init__(
+        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = ignore_index
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+        return loss
+
+
+class CrossEntropyLoss(_WeightedLoss):
+    """Cross entropy of logits ``(N, C, ...)`` and class indices ``(N, ...)`` or probabilities ``(N, C, ...)``."""
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``input`` against ``target``."""
+        loss: Tensor = F.cross_entropy(
+            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+        )
+        return loss
