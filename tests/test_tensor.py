@@ -1,4 +1,4 @@
-"""The Tensor itself: what it prints, how it leaves for Python, numpy and other backends, and who shares its memory."""
+"""The Tensor itself: what it prints, how it leaves for Python, numpy and other backends, who shares its memory."""
 
 from __future__ import annotations
 

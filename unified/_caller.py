@@ -182,9 +182,7 @@ def _source(parameters: tuple[Parameter, ...], single: bool) -> str:
     return "\n".join(lines)
 
 
-def _fast_path(
-    parameters: tuple[Parameter, ...], tensors: list[int], names: str, general: str
-) -> list[str]:
+def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str, general: str) -> list[str]:
     first = parameters[tensors[0]]
     body = [f"if tracer is not None or not isinstance({first.name}, Tensor): {general}"]
     body += [f"native{tensors[0]} = {first.name}._native", f"node = {first.name}._node"]

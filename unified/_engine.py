@@ -9,7 +9,7 @@ from unified._dispatch import apply, backends_by_type, table, tracing, wrap
 from unified._tape import Leaf, Node, grad_mode, walk
 from unified.backends import registry
 from unified.backends.protocol import Backend, Engine, Native
-from unified.errors import AutogradError
+from unified.errors import AutogradError, BackendError
 
 if TYPE_CHECKING:
     from unified._tensor import Tensor
@@ -172,3 +172,34 @@ registry.on_load(_connect)
 def engine_of(tensor: Tensor) -> Engine:
     """The engine that differentiates this Tensor: its backend's own, else the tape's."""
     return backends_by_type[type(tensor._native)].engine or _TAPE
+
+
+def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
+    """The cotangent backward starts with: ones for a single element, else what the caller gave.
+
+    Raises:
+        AutogradError: the root does not require grad, or ``gradient`` is missing or misshapen.
+    """
+    if not root.requires_grad:
+        raise AutogradError(
+            "backward on a Tensor that does not require grad: nothing it was computed from requires grad, "
+            "or it was computed under un.no_grad()"
+        )
+    tracer = tracing()
+    if tracer is not None:
+        tracer.differentiate()
+    if gradient is None:
+        if root.numel() != 1:
+            raise AutogradError(
+                f"backward on a Tensor of shape {tuple(root.shape)}: only a single element has an implicit "
+                "gradient; reduce it first (x.sum().backward()) or pass gradient= of that shape"
+            )
+        ones: Tensor = root.detach().ones_like()
+        return ones
+    if gradient.shape != root.shape:
+        raise AutogradError(
+            f"gradient of shape {tuple(gradient.shape)} does not fit the Tensor's shape {tuple(root.shape)}"
+        )
+    if gradient.backend != root.backend:
+        raise BackendError(f"gradient lives on {gradient.backend}, the Tensor on {root.backend}")
+    return gradient

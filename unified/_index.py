@@ -52,6 +52,8 @@ def _slice(key: slice, size: int) -> tuple[Axis, list[int]]:
     if step <= 0:
         raise OperandError(f"slice step must be greater than zero, got {step}; use un.flip to reverse an axis")
     length = max(0, -(-(stop - start) // step))
+    if length == 0:  # from 0: XLA's gradient of an empty slice that starts at the end has the wrong shape
+        return Axis(AxisKind.SLICE, 0, 0, 1), []
     if length == size and step == 1:
         return _ALL, []
     if step == 1 and start:

@@ -16,7 +16,7 @@ def user_line() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        internal = name.startswith((_OURS + os.sep, *_REST_OF_US, *_INSTALLED)) or name.startswith("<unified")
+        internal = name.startswith((_OURS + os.sep, "<unified", *_REST_OF_US, *_INSTALLED))
         if not internal and not name.startswith("<frozen"):
             return f"{name}:{frame.f_lineno} (in {frame.f_code.co_name})"
         if frame.f_back is None:

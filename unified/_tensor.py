@@ -5,6 +5,7 @@ Math methods and operators are not written here: they come from the op table (``
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,29 +16,18 @@ from unified import _dispatch, _repr
 from unified._device import device
 from unified._dispatch import backends_by_type, tracing, wrap
 from unified._dtype import DType, Number, can_cast, dtype_named
-from unified._engine import engine_of
+from unified._engine import engine_of, root_cotangent
+from unified._size import Size
 from unified._tape import grad_mode
 from unified.backends import registry
 from unified.backends.protocol import Backend, Native
 from unified.errors import (
-    AutogradError, BackendError, DTypeError, InPlaceLeafError, OperandError, ShapeError
+    AutogradError,
+    DTypeError,
+    InPlaceLeafError,
+    OperandError,
+    ShapeError,
 )  # fmt: skip
-
-
-class Size(tuple[int, ...]):
-    """A shape: a tuple of ints that also counts its elements."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """Number of elements of a tensor of this shape; 1 for ``Size()``."""
-        count = 1
-        for length in self:
-            count *= length
-        return count
-
-    def __repr__(self) -> str:
-        return f"unified.Size({list(self)})"
 
 
 class Tensor:
@@ -288,10 +278,8 @@ class Tensor:
         source = backends_by_type[type(self._native)]
         self._shared = True
         native: Native = None
-        try:
-            native = target.from_dlpack(source.to_dlpack(self._native))
-        except (RuntimeError, BufferError, TypeError, ValueError, NotImplementedError):  # no DLPack for the layout
-            pass
+        with contextlib.suppress(RuntimeError, BufferError, TypeError, ValueError, NotImplementedError):
+            native = target.from_dlpack(source.to_dlpack(self._native))  # some layouts and dtypes have no DLPack
         if native is None or target.dtype(native) is not self.dtype:  # JAX narrows 64 bits without a word
             native = target.from_numpy(source.to_numpy(self._native), self.dtype, None)
         moved = wrap(native)
@@ -501,37 +489,6 @@ def _rebuild(kind: type[Tensor], backend: str, dtype: str, array: Any, requires_
 
 def _device(place: Any) -> device:
     return place if isinstance(place, device) else device(place)
-
-
-def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
-    """The cotangent backward starts with: ones for a single element, else what the caller gave.
-
-    Raises:
-        AutogradError: the root does not require grad, or ``gradient`` is missing or misshapen.
-    """
-    if not root.requires_grad:
-        raise AutogradError(
-            "backward on a Tensor that does not require grad: nothing it was computed from requires grad, "
-            "or it was computed under un.no_grad()"
-        )
-    tracer = tracing()
-    if tracer is not None:
-        tracer.differentiate()
-    if gradient is None:
-        if root.numel() != 1:
-            raise AutogradError(
-                f"backward on a Tensor of shape {tuple(root.shape)}: only a single element has an implicit "
-                "gradient; reduce it first (x.sum().backward()) or pass gradient= of that shape"
-            )
-        ones: Tensor = root.detach().ones_like()
-        return ones
-    if gradient.shape != root.shape:
-        raise AutogradError(
-            f"gradient of shape {tuple(gradient.shape)} does not fit the Tensor's shape {tuple(root.shape)}"
-        )
-    if gradient.backend != root.backend:
-        raise BackendError(f"gradient lives on {gradient.backend}, the Tensor on {root.backend}")
-    return gradient
 
 
 _dispatch.bind_tensor_class(Tensor)

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from unified.backends.jax import (
-    autograd, creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape
+    autograd,
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    nn,
+    optim,
+    random,
+    reduction,
+    shape,
 )  # fmt: skip
 from unified.backends.jax import device as _device
 from unified.backends.jax.compile import JaxCompiler

@@ -47,7 +47,9 @@ def pullback(function, mask):
         *operands, cotangents = args
 
         def of_masked(*masked):
-            values = [list(v) if isinstance(v, (list, tuple)) and i in sequences else v for i, v in enumerate(operands)]
+            values = [
+                list(v) if isinstance(v, (list, tuple)) and i in sequences else v for i, v in enumerate(operands)
+            ]
             for (position, index), value in zip(mask, masked, strict=True):
                 if index < 0:
                     values[position] = value

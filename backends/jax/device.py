@@ -13,7 +13,7 @@ _OURS = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
 
 @functools.lru_cache
 def from_native(place: jax.Device) -> device:
-    peers = [d for d in jax.devices(place.platform)]
+    peers = jax.devices(place.platform)
     return device(_OURS.get(place.platform, "cpu"), peers.index(place) if place in peers else 0)
 
 

@@ -11,7 +11,16 @@ import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
 from unified.backends.tensorflow import (
-    autograd, creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape
+    autograd,
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    nn,
+    optim,
+    random,
+    reduction,
+    shape,
 )  # fmt: skip
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler

@@ -111,7 +111,8 @@ def _gathered(input, arrays):
 @natives
 def index_put(input, operands, value, recipe, accumulate):
     plan = _Plan(input.shape, operands, recipe)
-    if not (plan.dynamic or plan.arrays or accumulate) and input.shape.rank:
+    plain = not (plan.dynamic or plan.arrays or accumulate)
+    if plain and input.shape.rank and 0 not in plan.shape:  # XLA cannot write an empty slice
         lengths = [-(-size // step) for size, step in zip(plan.sizes, plan.steps, strict=True)]
         update = _shaped(_fitted(value, plan.shape, input.dtype), lengths)
         return raw.TensorStridedSliceUpdate(input=input, value=update, **plan.bounds())
@@ -144,10 +145,7 @@ def _fitted(value, shape, dtype):
 @natives
 def select_at(input, dim, index):
     length = input.shape[dim]
-    if tf.is_tensor(index):
-        index = _counted(index, length)
-    else:
-        index = constant(index + length if index < 0 else index)
+    index = _counted(index, length) if tf.is_tensor(index) else constant(index % length)
     return raw.GatherV2(params=input, indices=index, axis=constant(dim))
 
 

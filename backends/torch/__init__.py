@@ -8,10 +8,18 @@ import numpy as np
 import torch
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.torch import device as _device
 from unified.backends.torch import (
-    creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    nn,
+    optim,
+    random,
+    reduction,
+    shape,
 )  # fmt: skip
+from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
 from unified.backends.torch.dtype import FROM_NATIVE, to_native

@@ -28,7 +28,9 @@ def seconds(function: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - started) / calls
 
 
-def paired(ours: Callable[[], object], native: Callable[[], object], calls: tuple[int, int]) -> tuple[float, float, float]:
+def paired(
+    ours: Callable[[], object], native: Callable[[], object], calls: tuple[int, int]
+) -> tuple[float, float, float]:
     """Median seconds of both, and the median of the pairwise ratios."""
     ours(), native()
     pairs = [(seconds(ours, calls[0]), seconds(native, calls[1])) for _ in range(ROUNDS)]
@@ -75,7 +77,9 @@ def tiny_gpt(backend: str) -> None:
         if backend == "jax":
             reference = native_gpt.step("torch", weights, tokens)
             mine, theirs, ratio = paired(ours, reference, (20, 20))
-            print(f"{backend:11s} tiny GPT ours {mine * 1e3:7.2f} ms  torch  {theirs * 1e3:7.2f} ms  ratio {ratio:.3f}")
+            print(
+                f"{backend:11s} tiny GPT ours {mine * 1e3:7.2f} ms  torch  {theirs * 1e3:7.2f} ms  ratio {ratio:.3f}"
+            )
 
 
 def main() -> None:

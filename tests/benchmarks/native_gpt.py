@@ -80,7 +80,10 @@ def _jax(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], flo
         mask = jnp.tril(jnp.ones((length, length), bool))
         for i in range(LAYERS):
             b = f"blocks.{i}."
-            z = norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]) @ p[b + "attention.qkv.weight"].T + p[b + "attention.qkv.bias"]
+            z = (
+                norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]) @ p[b + "attention.qkv.weight"].T
+                + p[b + "attention.qkv.bias"]
+            )
             q, k, v = z.reshape(batch, length, 3, HEADS, d // HEADS).transpose(2, 0, 3, 1, 4)
             scores = jnp.where(mask, q @ k.swapaxes(-1, -2) / (d // HEADS) ** 0.5, -jnp.inf)
             a = (jax.nn.softmax(scores) @ v).swapaxes(1, 2).reshape(batch, length, d)
@@ -115,13 +118,19 @@ def _tensorflow(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[
         d = h.shape[-1]
         for i in range(LAYERS):
             b = f"blocks.{i}."
-            z = linear(norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]), p[b + "attention.qkv.weight"], p[b + "attention.qkv.bias"])
+            z = linear(
+                norm(h, p[b + "norm1.weight"], p[b + "norm1.bias"]),
+                p[b + "attention.qkv.weight"],
+                p[b + "attention.qkv.bias"],
+            )
             z = tf.transpose(tf.reshape(z, (batch, length, 3, HEADS, d // HEADS)), (2, 0, 3, 1, 4))
             q, k, v = tf.unstack(z)
             scores = tf.where(mask, tf.matmul(q, k, transpose_b=True) / (d // HEADS) ** 0.5, -np.inf)
             a = tf.reshape(tf.transpose(tf.nn.softmax(scores) @ v, (0, 2, 1, 3)), (batch, length, d))
             h = h + linear(a, p[b + "attention.projection.weight"], p[b + "attention.projection.bias"])
-            z = linear(norm(h, p[b + "norm2.weight"], p[b + "norm2.bias"]), p[b + "expand.weight"], p[b + "expand.bias"])
+            z = linear(
+                norm(h, p[b + "norm2.weight"], p[b + "norm2.bias"]), p[b + "expand.weight"], p[b + "expand.bias"]
+            )
             h = h + linear(tf.nn.gelu(z, approximate=True), p[b + "contract.weight"], p[b + "contract.bias"])
         h = norm(h, p["norm.weight"], p["norm.bias"])
         logits = tf.matmul(tf.reshape(h, (-1, d)), p["head.weight"], transpose_b=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unified._engine import engine_of
-from unified._tensor import Tensor, root_cotangent
+from unified._engine import engine_of, root_cotangent
+from unified._tensor import Tensor
 from unified.errors import AutogradError, BackendMismatchError
 
 Tensors = Tensor | Sequence[Tensor]
@@ -15,7 +15,9 @@ def _tuple(value: Tensors) -> tuple[Tensor, ...]:
     return (value,) if isinstance(value, Tensor) else tuple(value)
 
 
-def _roots(tensors: Tensors, cotangents: Tensor | Sequence[Tensor | None] | None) -> tuple[list[Tensor], list[Tensor]]:
+def _roots(
+    tensors: Tensors, cotangents: Tensor | Sequence[Tensor | None] | None
+) -> tuple[list[Tensor], list[Tensor]]:
     roots = list(_tuple(tensors))
     given: list[Tensor | None]
     if cotangents is None:

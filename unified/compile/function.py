@@ -125,9 +125,9 @@ def compile(function: Callable[..., Any] | None = None) -> Any:
     """Compiles a function, a Module or a bound method, whole training steps included, into one program.
 
     The function is traced once per signature: shapes and dtypes of the Tensors in its arguments, its Python
-    arguments, and the train/eval flags it reads. Tensors that it reads without having made them become inputs, those it
-    rebinds become outputs, however it reaches them; so ``loss.backward(); optimizer.step()`` inside just works.
-    Python's own side effects (prints, appends) happen while tracing only.
+    arguments, and the train/eval flags it reads. Tensors that it reads without having made them become inputs,
+    those it rebinds become outputs, however it reaches them; so ``loss.backward(); optimizer.step()`` inside
+    just works. Python's own side effects (prints, appends) happen while tracing only.
 
     Example::
 

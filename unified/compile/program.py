@@ -180,7 +180,8 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
             (plan.donated if accumulated else plan.kept).append(Slot(found.tensor, is_grad=True))
         if found.grad_read:
             plan.grad_guards.append((found.tensor, found.grad is None))
-        plan.requires.append((found.tensor, engine_of(found.tensor).requires_grad(found.tensor), signature(found.native)))
+        required = engine_of(found.tensor).requires_grad(found.tensor)
+        plan.requires.append((found.tensor, required, signature(found.native)))
     plan.flags = {id(owner): (owner, value) for owner, value in tracer.flags}
 
 

@@ -199,7 +199,8 @@ def _as_index(tensor: Tensor, k: Any) -> Tensor:
         raise DTypeError(f"a {k.dtype.name} tensor cannot be a subscript; only integer and bool ones can")
     if k.dtype.kind == "b" and k.ndim == 0:
         raise OperandError("a subscript cannot be a 0-d bool; use un.where, or a mask of the tensor's shape")
-    return k
+    array: Tensor = k
+    return array
 
 
 def _check_mask(mask: Sequence[int], shape: Sequence[int], axis: int) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from unified._device import device as Device
 from unified._dispatch import composite, front, op
 from unified._dtype import Number, int32
-from unified._tensor import Size, Tensor
+from unified._size import Size
+from unified._tensor import Tensor
 from unified.errors import ArgumentError, ShapeError
 from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
