@@ -84,12 +84,13 @@ def smoke_test(backend: Backend) -> None:
         x.requires_grad_()
         product = x @ y
         product.backward(wrap(backend.from_numpy(np.ones((3, 2), np.float32), float32, None)))
-        _compare("matmul", product.detach().numpy(), a @ b)
+        compare("matmul", product.detach().numpy(), a @ b)
         assert x.grad is not None
-        _compare("the gradient of matmul", x.grad.numpy(), np.ones((3, 2), np.float32) @ b.T)
+        compare("the gradient of matmul", x.grad.numpy(), np.ones((3, 2), np.float32) @ b.T)
 
 
-def _compare(what: str, got: Any, expected: Any) -> None:
+def compare(what: str, got: Any, expected: Any) -> None:
+    """Raises ArithmeticError where ``got`` is off by more than the tolerance, or is no number."""
     error = float(np.abs(got - expected).max())
     if not error <= _TOLERANCE:
         raise ArithmeticError(f"{what} differs from numpy by {error:.1e}")

@@ -19,7 +19,7 @@ PATHS = ("eager", "compiled")
 SEED = 0
 BATCH = 64
 LEARNING_RATE = 2e-3
-EPSILON = 1e-5
+EPSILON = 1e-4
 """Adam divides by ``|gradient| + eps`` in its first step: with the usual 1e-8, rounding noise in a gradient that
 is nearly zero would become a difference of a whole learning rate."""
 
