@@ -92,11 +92,15 @@ def basic_keys(draw):
     key = []
     for length in shape[: draw(st.integers(0, 3))]:
         position = st.integers(-length, length - 1)
-        key.append(draw(st.one_of(
-            position,
-            st.lists(position, min_size=2, max_size=2),
-            st.builds(slice, *[st.none() | st.integers(-6, 6)] * 2, st.none() | st.integers(1, 3)),
-        )))
+        key.append(
+            draw(
+                st.one_of(
+                    position,
+                    st.lists(position, min_size=2, max_size=2),
+                    st.builds(slice, *[st.none() | st.integers(-6, 6)] * 2, st.none() | st.integers(1, 3)),
+                )
+            )
+        )
         if draw(st.booleans()):
             key.append(None)
     return tuple(key)

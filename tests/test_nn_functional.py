@@ -156,9 +156,7 @@ def test_avg_pool2d(backend: str, options: dict, count_include_pad: bool) -> Non
 
 @pytest.mark.parametrize("size", [1, (3, 4), (None, 2)], ids=str)
 def test_adaptive_avg_pool2d(backend: str, size: object) -> None:
-    compare(
-        lambda x: F.adaptive_avg_pool2d(x, size), lambda x: TF.adaptive_avg_pool2d(x, size), normal(2, 3, 7, 9)
-    )
+    compare(lambda x: F.adaptive_avg_pool2d(x, size), lambda x: TF.adaptive_avg_pool2d(x, size), normal(2, 3, 7, 9))
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (3, 4, 5), (2, 4, 3, 3)], ids=str)
@@ -201,9 +199,7 @@ def test_layer_group_and_rms_norm(backend: str) -> None:
         lambda x, w, b: F.group_norm(x, 2, w, b), lambda x, w, b: TF.group_norm(x, 2, w, b),
         normal(2, 4, 5), normal(4), normal(4),
     )  # fmt: skip
-    compare(
-        lambda x, w: F.rms_norm(x, (4,), w), lambda x, w: TF.rms_norm(x, (4,), w), normal(2, 3, 4), normal(4)
-    )
+    compare(lambda x, w: F.rms_norm(x, (4,), w), lambda x, w: TF.rms_norm(x, (4,), w), normal(2, 3, 4), normal(4))
 
 
 def test_second_derivative_of_layer_norm(backend: str) -> None:
@@ -276,7 +272,9 @@ def test_binary_losses(backend: str, reduction: str) -> None:
 @pytest.mark.parametrize("log_target", [False, True])
 def test_kl_div(backend: str, reduction: str, log_target: bool) -> None:
     options = {"reduction": reduction, "log_target": log_target}
-    compare(lambda a, b: F.kl_div(a, b, **options), lambda a, b: TF.kl_div(a, b, **options), normal(3, 4), uniform(3, 4))
+    compare(
+        lambda a, b: F.kl_div(a, b, **options), lambda a, b: TF.kl_div(a, b, **options), normal(3, 4), uniform(3, 4)
+    )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

@@ -188,6 +188,7 @@ def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str
     body += [f"native{tensors[0]} = {first.name}._native", f"node = {first.name}._node"]
     arguments = [p.name for p in parameters]
     arguments[tensors[0]] = f"native{tensors[0]}"
+    lead = arguments[tensors[0]]
     for index in tensors[1:]:
         p = parameters[index]
         arguments[index] = x = f"native{index}"
@@ -195,7 +196,7 @@ def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str
             f"if isinstance({p.name}, Tensor):",
             f"    {x} = {p.name}._native",
             f"    if {p.name}._node is not None: node = {p.name}._node",
-            f"    if {x}.__class__ is not native{tensors[0]}.__class__: same_backend(op, {names}, native{tensors[0]}, {x})",
+            f"    if {x}.__class__ is not {lead}.__class__: same_backend(op, {names}, {lead}, {x})",
         ]
         if p.kind in _TAKES_NONE:
             body.append(f"elif {p.name} is None: {x} = None")

@@ -77,9 +77,7 @@ def index(input, operands, recipe):
         block = raw.Slice(input=input, begin=begin, size=vector(plan.sizes))
         if any(step != 1 for step in plan.steps):
             zeros = vector([0] * len(plan.steps))
-            block = raw.StridedSlice(
-                input=block, begin=zeros, end=vector(plan.sizes), strides=vector(plan.steps)
-            )
+            block = raw.StridedSlice(input=block, begin=zeros, end=vector(plan.sizes), strides=vector(plan.steps))
     elif not plan.whole:
         block = raw.StridedSlice(input=input, **plan.bounds())
     block = _shaped(block, plan.shape)

@@ -63,9 +63,7 @@ def conv2d(input, weight, bias, stride, padding, dilation, groups):
 def conv1d(input, weight, bias, stride, padding, dilation, groups):
     spread = [(0, 0), *_pads(padding, weight.shape[2:], _each(stride, 1), _each(dilation, 1))]
     padded = tf.pad(input[..., None, :], [(0, 0)] * (input.shape.rank - 1) + spread)
-    out = conv2d(
-        padded, weight[:, :, None], bias, (1, *_each(stride, 1)), 0, (1, *_each(dilation, 1)), groups
-    )
+    out = conv2d(padded, weight[:, :, None], bias, (1, *_each(stride, 1)), 0, (1, *_each(dilation, 1)), groups)
     return tf.squeeze(out, -2)
 
 

@@ -22,9 +22,7 @@ def make_full(size, value, dtype, device):
 
 @natives
 def make_arange(start, step, length, dtype, device):
-    return torch.arange(
-        start, start + step * length, step, dtype=to_native(dtype), device=_place(device)
-    )
+    return torch.arange(start, start + step * length, step, dtype=to_native(dtype), device=_place(device))
 
 
 @natives

@@ -11,6 +11,7 @@ from unified.backends.torch.dtype import to_native
 
 natives = Natives()
 
+
 def _narrow(function):
     """PyTorch's 64 bits for a bool tensor with a Python int become the 32 that every backend defaults to."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from unified._tensor import Tensor
 from unified.nn import functional as F
 from unified.nn.module import Module
@@ -97,18 +96,14 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.binary_cross_entropy_with_logits(
-            input, target, self.weight, self.reduction, self.pos_weight
-        )
+        loss: Tensor = F.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
         return loss
 
 
 class NLLLoss(_WeightedLoss):
     """Negative log likelihood of log-probabilities ``(N, C, ...)`` and class indices ``(N, ...)``."""
 
-    def __init__(
-        self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(weight, reduction)
         self.ignore_index = ignore_index
 

@@ -149,8 +149,7 @@ class Module:
     def _set_parameter(self, name: str, param: Any) -> None:
         if param is not None and not isinstance(param, Parameter):
             raise OperandError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' "
-                "(nn.Parameter or None required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
             )
         if param is not None and not param.is_leaf:
             raise AutogradError(

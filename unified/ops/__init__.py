@@ -7,9 +7,7 @@ from typing import Any
 
 from unified import _dispatch
 from unified._tensor import Tensor
-from unified.ops import (  # noqa: F401  (declaring an op puts it into the table)
-    creation, elementwise, indexing, linalg, reduction, shape
-)  # fmt: skip
+from unified.ops import creation, elementwise, indexing, linalg, reduction, shape
 
 _REFLECTED = frozenset(
     {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__"}

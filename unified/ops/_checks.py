@@ -65,9 +65,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> None:
     same_dtype(input=input, weight=weight, bias=bias)
 
 
-def convolution(
-    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> None:
+def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> None:
     """``input (N, C, *spatial)`` or unbatched, ``weight (out, C / groups, *kernel)``, ``bias (out)``."""
     spatial = len(weight.shape) - 2
     if len(input.shape) not in (spatial + 1, spatial + 2):

@@ -264,9 +264,7 @@ def arange(
     return from_host(current_backend(), values, dtype, device)
 
 
-def linspace(
-    start: Number, end: Number, steps: int, *, dtype: DType | None = None, device: Place = None
-) -> Tensor:
+def linspace(start: Number, end: Number, steps: int, *, dtype: DType | None = None, device: Place = None) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; float32 unless told otherwise."""
     if steps < 0:
         raise ArgumentError(f"linspace: steps must be at least 0, not {steps}")
@@ -354,8 +352,6 @@ def new_ones(
 ) -> Tensor:
     """Ones in ``size``, with the backend, device and dtype of ``input`` unless given otherwise."""
     return new_full(input, sizes(size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
-
-
 
 
 # ---- written in place ----------------------------------------------------------------------------------------

@@ -204,9 +204,7 @@ def var_mean(
     correction: float | None = None,
 ) -> VarianceAndMean:
     """Variance and mean over ``dim``, as :func:`var` and :func:`mean`."""
-    return VarianceAndMean(
-        var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
-    )
+    return VarianceAndMean(var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim))
 
 
 def _root(input: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from unified.backends.protocol import Natives, device, dtype_named, errors
 
 natives = Natives()

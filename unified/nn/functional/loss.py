@@ -154,9 +154,7 @@ def nll_loss(
     return _reduced(losses, reduction)
 
 
-def _nll(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> tuple[Tensor, Tensor]:
+def _nll(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Each element's loss and weight, both 0 where the target is ignored."""
     counted = target != ignore_index
     chosen = where(counted, target, 0)

@@ -14,9 +14,7 @@ def _per_channel(values: Tensor, input: Tensor) -> Tensor:
     return values.reshape((1, -1, *[1] * (input.ndim - 2)))
 
 
-def _affine(
-    centred: Tensor, inverse: Tensor, weight: Tensor | None, bias: Tensor | None
-) -> Tensor:
+def _affine(centred: Tensor, inverse: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     """``centred * inverse * weight + bias``, operands already broadcastable."""
     result = centred * inverse
     if weight is not None:
