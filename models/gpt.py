@@ -84,7 +84,8 @@ class Block(nn.Module):
         """``x (N, T, width)`` and what the block adds to it."""
         x = x + self.dropout(self.attention(self.norm1(x)))
         hidden = F.gelu(self.expand(self.norm2(x)), approximate="tanh")
-        return x + self.dropout(self.contract(hidden))
+        output: Tensor = x + self.dropout(self.contract(hidden))
+        return output
 
 
 class GPT(nn.Module):

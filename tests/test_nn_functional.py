@@ -64,8 +64,8 @@ def compare(ours: Callable, theirs: Callable, *arrays: np.ndarray) -> None:
 
 KINKS = np.array([-30, -20, -3, -1, -0.0, 0, 0.5, 1, 3, 6, 20, 25], np.float32)
 ACTIVATIONS = (
-    "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu", "relu6",
-    "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink",
+    "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "relu",
+    "relu6", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink",
 )  # fmt: skip
 
 

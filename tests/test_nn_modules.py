@@ -70,10 +70,7 @@ def test_layer_equals_torchs(backend: str, case: str) -> None:
     array = rng.standard_normal(shape).astype(np.float32)
     for training in (True, True, False):
         x, t = un.tensor(array).requires_grad_(), torch.tensor(array).requires_grad_()
-        if options.get("inplace"):
-            t_in = t.clone()
-        else:
-            t_in = t
+        t_in = t.clone() if options.get("inplace") else t
         y, s = ours.train(training)(x), theirs.train(training)(t_in)
         close(y, s, "output")
         cotangent = rng.standard_normal(tuple(s.shape)).astype(np.float32)

@@ -126,7 +126,7 @@ def generate(op: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     caller.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **aliases} or None
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
         setattr(caller, attribute, getattr(function, attribute))
-    caller.__wrapped__ = function
+    caller.__wrapped__ = function  # type: ignore[attr-defined]
     return caller
 
 

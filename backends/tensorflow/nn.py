@@ -1,4 +1,4 @@
-"""nn ops on TensorFlow. Its CPU kernels know channels-last only, so that convolutions transpose on the way in and out."""
+"""nn ops on TensorFlow. Its CPU kernels know channels-last only, so convolutions transpose on the way in and out."""
 
 from __future__ import annotations
 

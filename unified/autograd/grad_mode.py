@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from unified._tape import grad_mode
-from unified.backends import registry
+from unified.backends.registry import loaded
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _switch(enabled: bool) -> None:
     grad_mode.enabled = enabled
-    for backend in registry.loaded():
+    for backend in loaded():
         if backend.engine is not None:
             backend.engine.set_grad_enabled(enabled)
 

@@ -68,7 +68,7 @@ def unflatten(structure: Any, next_leaf: Callable[[], Any]) -> Any:
         return {key.value: member for key, member in zip(structure[1], members, strict=True)}
     if kind is list or kind is tuple:
         return kind(members)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         rebuilt = object.__new__(kind)
         for name, member in zip(structure[1], members, strict=True):
             object.__setattr__(rebuilt, name, member)

@@ -118,14 +118,14 @@ class MultiheadAttention(Module):
             key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
         elif not self.batch_first:
             query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
-        heads = self._heads(query, key, value)
-        mask = self._mask(attn_mask, key_padding_mask, query.shape[0], heads[0].dtype)
+        q, k, v = self._heads(query, key, value)
+        mask = self._mask(attn_mask, key_padding_mask, query.shape[0], q.dtype)
         weights = None
         dropout = self.dropout if self.training else 0.0
         if need_weights:
-            attended, weights = _weighted(*heads, mask, dropout)
+            attended, weights = _weighted(q, k, v, mask, dropout)
         else:
-            attended = F.scaled_dot_product_attention(*heads, mask, dropout)
+            attended = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         output = self.out_proj(attended.transpose(1, 2).flatten(2))
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)

@@ -264,6 +264,7 @@ class Optimizer:
 def _beside(target: Tensor, value: Any) -> Tensor:
     """``value``, ours or another framework's, with the backend, device and dtype of ``target``."""
     if isinstance(value, Tensor):
-        return value.detach().to(backend=target.backend, device=target.device, dtype=target.dtype).clone()
+        output: Tensor = value.detach().to(backend=target.backend, device=target.device, dtype=target.dtype).clone()
+        return output
     backend = backends_by_type[type(target._native)]
     return wrap(backend.from_numpy(np.asarray(value), target.dtype, target.device))

@@ -102,7 +102,8 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """A copy of the state: an int32 Tensor of four words, the same on every backend."""
-        return self.state.clone()
+        output: Tensor = self.state.clone()
+        return output
 
     def set_state(self, state: Tensor) -> Generator:
         """Goes on from a state that ``get_state`` returned, on any backend; returns itself.

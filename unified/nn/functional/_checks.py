@@ -96,8 +96,9 @@ def pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: An
         raise ArgumentError(f"kernel_size {kernel_size!r} and stride {stride!r} must be positive")
     if any(pad < 0 or pad > kernel // 2 for pad, kernel in zip(pads, kernels, strict=True)):
         raise ArgumentError(f"padding {padding!r} must be at most half of kernel_size {kernel_size!r}")
-    for length, *window in zip(input.shape[-2:], kernels, strides, pads, dilations, strict=True):
-        if pooled(length, *window, ceil_mode) < 1:
+    windows = zip(input.shape[-2:], kernels, strides, pads, dilations, strict=True)
+    for length, kernel, step, pad, spacing in windows:
+        if pooled(length, kernel, step, pad, spacing, ceil_mode) < 1:
             raise ShapeError(f"kernel_size {kernel_size!r} is larger than input {tuple(input.shape)}")
 
 
@@ -225,7 +226,7 @@ def nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction_
 
 
 def attention(query: Any, key: Any, value: Any, attn_mask: Any, *_: Any) -> None:
-    """``query (..., L, E)``, ``key (..., S, E)``, ``value (..., S, Ev)``, ``attn_mask`` broadcasts to ``(..., L, S)``."""
+    """``query (..., L, E)``, ``key (..., S, E)``, ``value (..., S, Ev)``, ``attn_mask`` to ``(..., L, S)``."""
     if min(len(query.shape), len(key.shape), len(value.shape)) < 2:
         raise ShapeError("query, key and value must have at least 2 dimensions (..., length, features)")
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:

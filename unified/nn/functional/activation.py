@@ -110,7 +110,8 @@ def logsigmoid(input: Tensor) -> Tensor:
 @composite(check=floating)
 def softsign(input: Tensor) -> Tensor:
     """``input / (1 + |input|)``."""
-    return input / (1 + input.abs())
+    output: Tensor = input / (1 + input.abs())
+    return output
 
 
 @composite(check=floating)
@@ -123,4 +124,5 @@ def tanhshrink(input: Tensor) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """``a * sigmoid(b)`` for the halves a and b of ``input`` along ``dim``. Example: ``(4, 6) -> (4, 3)``."""
     first, second = input.chunk(2, dim)
-    return first * sigmoid(second)
+    output: Tensor = first * sigmoid(second)
+    return output

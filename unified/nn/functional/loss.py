@@ -124,7 +124,8 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
         entropy = where(positive, target * log(where(positive, target, 1.0)), target * 0)
         losses = entropy - target * input
     if reduction == "batchmean":
-        return losses.sum() / losses.shape[0]
+        output: Tensor = losses.sum() / losses.shape[0]
+        return output
     return _reduced(losses, reduction)
 
 
@@ -150,7 +151,8 @@ def nll_loss(
     else:
         losses, weights = _nll(input, target, weight, ignore_index)
     if reduction == "mean":
-        return losses.sum() / weights.sum()
+        output: Tensor = losses.sum() / weights.sum()
+        return output
     return _reduced(losses, reduction)
 
 
@@ -216,4 +218,5 @@ def cross_entropy(
         smooth = spread.sum() / weights.sum()
     else:
         smooth = _reduced(spread, reduction)
-    return (1 - label_smoothing) * exact + (label_smoothing / count) * smooth
+    output: Tensor = (1 - label_smoothing) * exact + (label_smoothing / count) * smooth
+    return output

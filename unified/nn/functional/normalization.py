@@ -11,7 +11,8 @@ from unified.ops.elementwise import Scalar, clamp, rsqrt
 
 
 def _per_channel(values: Tensor, input: Tensor) -> Tensor:
-    return values.reshape((1, -1, *[1] * (input.ndim - 2)))
+    output: Tensor = values.reshape((1, -1, *[1] * (input.ndim - 2)))
+    return output
 
 
 def _affine(centred: Tensor, inverse: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -80,7 +81,7 @@ def batch_norm(
 
     Raises:
         ArgumentError: not training, and no running statistics.
-        ShapeError: a statistic or parameter has not the shape ``(C,)``, or there is one value per channel to train on.
+        ShapeError: a statistic or parameter has not the shape ``(C,)``, or training sees one value per channel.
     """
     if not training:
         if running_mean is None or running_var is None:
@@ -129,7 +130,8 @@ def group_norm(
     result = normalized.reshape(tuple(input.shape))
     if weight is not None:
         result = result * _per_channel(weight, input)
-    return result if bias is None else result + _per_channel(bias, input)
+    output: Tensor = result if bias is None else result + _per_channel(bias, input)
+    return output
 
 
 @composite(check=_checks.rms_norm)
@@ -161,4 +163,5 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``, broadcast."""
     first = x1 / clamp(x1.norm(2.0, dim, keepdim=True), min=eps)
     second = x2 / clamp(x2.norm(2.0, dim, keepdim=True), min=eps)
-    return (first * second).sum(dim)
+    output: Tensor = (first * second).sum(dim)
+    return output
