@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 
@@ -111,15 +111,12 @@ def read_signature(function: Callable[..., Any]) -> tuple[tuple[Parameter, ...],
 
 
 def generate(op: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The caller for ``op``, with the declared function's name, docstring, defaults and signature."""
+    """The caller for ``op``, with the declared function's name, docstring, defaults and signature.
+
+    Its code is compiled when it is first called: importing the library would otherwise compile a hundred of them.
+    """
     assert isinstance(function, FunctionType)
-    source = _source(op.parameters, op.returns is None)
-    factory = _factories.get(source)
-    if factory is None:
-        scope: dict[str, Any] = {}
-        exec(compile(source, "<unified caller>", "exec"), namespace, scope)
-        factory = _factories[source] = scope["make"]
-    caller: Callable[..., Any] = factory(op, op.implementations)
+    caller: Callable[..., Any] = namespace["uncompiled"](op, op.implementations)
     defaults = function.__defaults__ or ()
     caller.__defaults__ = ((MISSING, *defaults) if _late(op.parameters) else defaults) or None
     aliases = {_ALIASES[p.name]: MISSING for p in _aliased(op.parameters)}
@@ -130,7 +127,29 @@ def generate(op: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     return caller
 
 
-_factories: dict[str, Callable[..., Any]] = {}
+_codes: dict[str, CodeType] = {}
+
+
+_UNCOMPILED = """
+def uncompiled(op, implementations):
+    def caller(*args, **kwargs):
+        return compiled(op, implementations)(*args, **kwargs)
+    return caller
+"""
+"""A caller that puts the generated code in its own place; both close over the same two names, in one namespace."""
+
+
+def _compiled(op: Any, implementations: Any) -> Callable[..., Any]:
+    source = _source(op.parameters, op.returns is None)
+    code = _codes.get(source)
+    if code is None:
+        scope: dict[str, Any] = {}
+        exec(compile(source, "<unified caller>", "exec"), namespace, scope)
+        made: FunctionType = scope["make"](op, implementations)
+        code = _codes[source] = made.__code__
+    caller: FunctionType = op.caller
+    caller.__code__ = code
+    return caller
 
 
 def _late(parameters: tuple[Parameter, ...]) -> bool:
@@ -178,6 +197,7 @@ def _source(parameters: tuple[Parameter, ...], single: bool) -> str:
         body += _fast_path(parameters, tensors, names, general)
     lines = [f"def make(op, implementations):\n    def caller({', '.join(signature)}):"]
     lines += [f"        {line}" for line in body]
+    lines.append("        if 0: op, implementations")  # every caller closes over both, whatever it uses
     lines.append("    return caller")
     return "\n".join(lines)
 
@@ -218,4 +238,7 @@ def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str
     ]
 
 
-namespace.update(float=float, int=int, complex=complex, Exception=Exception, missing_dim=missing_dim)
+namespace.update(
+    float=float, int=int, complex=complex, Exception=Exception, missing_dim=missing_dim, compiled=_compiled
+)
+exec(_UNCOMPILED, namespace)

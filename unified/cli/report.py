@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from unified.cli.training import Array, Run
@@ -74,11 +75,15 @@ def table(runs: Sequence[Run], reference: Run) -> Table:
     """One row for each backend and path."""
     other = f"{reference.backend} {reference.path}"
     view = Table(
-        "backend", "path", title="the same program everywhere",
-        caption=f"max |Δw|: largest weight difference from {other}, after one step and at the end",
-    )  # fmt: skip
-    for heading in ("test accuracy", "final loss", "s/epoch", "compile s", "max |Δw| step 1", "max |Δw| end"):
-        view.add_column(heading, justify="right")
+        title="the same program everywhere",
+        caption=f"max |Δw|: largest weight difference from {other}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("backend", "path"):
+        view.add_column(heading, no_wrap=True)
+    for heading in ("test\naccuracy", "final\nloss", "s/epoch", "compile\ns", "max |Δw|\nstep 1", "max |Δw|\nend"):
+        view.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
         view.add_row(
             run.backend,

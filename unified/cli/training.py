@@ -19,9 +19,9 @@ PATHS = ("eager", "compiled")
 SEED = 0
 BATCH = 64
 LEARNING_RATE = 2e-3
-EPSILON = 1e-4
-"""Adam divides by ``|gradient| + eps`` in its first step: with the usual 1e-8, rounding noise in a gradient that
-is nearly zero would become a difference of a whole learning rate."""
+EPSILON = 1e-3
+"""Adam's first step is ``lr * gradient / (|gradient| + eps)``: rounding noise of 3e-7 in a gradient that is nearly
+zero moves a weight by at most ``lr / eps`` times that, 6e-7. The usual 1e-8 would make whole learning rates of it."""
 
 Array = np.ndarray[Any, Any]
 Step = Callable[[un.Tensor, un.Tensor], un.Tensor]
