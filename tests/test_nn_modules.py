@@ -215,7 +215,7 @@ def test_attribute_rules(backend: str) -> None:
         _ = module.extra
     with pytest.raises(KeyError, match="already exists"):
         module.register_buffer("weight", un.ones(1))
-    with pytest.raises(KeyError, match="can't contain"):
+    with pytest.raises(KeyError, match="contain"):
         module.register_parameter("a.b", None)
     module.child = nn.ReLU()
     with pytest.raises(TypeError, match="as child module"):
