@@ -11,6 +11,7 @@ list of them where the op returns several), follows PyTorch's documented semanti
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +27,7 @@ __all__ = [
     "Compiler",
     "DType",
     "Engine",
+    "FAMILIES",
     "Native",
     "Natives",
     "Number",
@@ -46,6 +48,39 @@ Native = Any
 
 Place = device
 """The same class under another name, for :class:`Backend`, where ``device`` is a method."""
+
+
+FAMILIES = (
+    "activation",
+    "arithmetic",
+    "complex",
+    "contraction",
+    "convolution",
+    "creation",
+    "distance",
+    "elementwise",
+    "factorization",
+    "fft",
+    "indexing",
+    "joining",
+    "linalg",
+    "loss",
+    "nn",
+    "optim",
+    "order",
+    "pooling",
+    "random",
+    "reduction",
+    "resampling",
+    "scan",
+    "scatter",
+    "search",
+    "shape",
+    "solve",
+    "special",
+    "statistics",
+)
+"""Modules of natives that each backend has, one a family of ops, under the same names."""
 
 
 class Natives(dict[str, Callable[..., Any]]):
@@ -80,8 +115,13 @@ class Natives(dict[str, Callable[..., Any]]):
     def has(self, name: str, trait: str) -> bool:
         return trait in self.traits.get(name, ())
 
+    @classmethod
+    def of(cls, package: str) -> Natives:
+        """All families of a backend's package; two natives for one name are a mistake, and an error."""
+        return cls().merge(importlib.import_module(f"{package}.{family}").natives for family in FAMILIES)
+
     def merge(self, families: Iterable[Natives]) -> Natives:
-        """Joins families; two natives for one name are a mistake, and an error."""
+        """Joins families."""
         for family in families:
             twice = self.keys() & family.keys()
             if twice:

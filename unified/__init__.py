@@ -29,171 +29,27 @@ from unified._size import Size
 from unified._tensor import Tensor
 from unified.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from unified.compile import compile
-from unified.ops.creation import (
-    arange,
-    as_tensor,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_native,
-    from_numpy,
-    full,
-    full_like,
-    get_default_dtype,
-    is_tensor,
-    linspace,
-    ones,
-    ones_like,
-    result_type,
-    scalar_tensor,
-    tensor,
-    zeros,
-    zeros_like,
-)  # fmt: skip
-from unified.ops.elementwise import (
-    abs,
-    acos,
-    add,
-    addcdiv,
-    addcmul,
-    asin,
-    atan,
-    atan2,
-    bitwise_and,
-    bitwise_not,
-    bitwise_or,
-    bitwise_xor,
-    ceil,
-    clamp,
-    cos,
-    cosh,
-    div,
-    eq,
-    erf,
-    exp,
-    expm1,
-    floor,
-    floor_divide,
-    fmod,
-    ge,
-    gt,
-    isfinite,
-    isinf,
-    isnan,
-    le,
-    lerp,
-    log,
-    log1p,
-    log2,
-    logaddexp,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    lt,
-    maximum,
-    minimum,
-    mul,
-    ne,
-    neg,
-    pow,
-    reciprocal,
-    relu,
-    remainder,
-    round,
-    rsqrt,
-    sigmoid,
-    sign,
-    sin,
-    sinh,
-    sqrt,
-    square,
-    sub,
-    tan,
-    tanh,
-    trunc,
-    where,
-)  # fmt: skip
-from unified.ops.indexing import (
-    argwhere,
-    gather,
-    index_add,
-    index_copy,
-    index_fill,
-    index_select,
-    masked_fill,
-    masked_select,
-    narrow,
-    nonzero,
-    scatter,
-    scatter_add,
-    select,
-    take,
-    take_along_dim,
-)  # fmt: skip
-from unified.ops.linalg import addmm, addmv, baddbmm, bmm, dot, einsum, matmul, mm, mv, outer
-from unified.ops.reduction import (
-    all,
-    amax,
-    amin,
-    any,
-    argmax,
-    argmin,
-    argsort,
-    count_nonzero,
-    cumprod,
-    cumsum,
-    log_softmax,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    prod,
-    softmax,
-    sort,
-    std,
-    sum,
-    topk,
-    var,
-    var_mean,
-)  # fmt: skip
-from unified.ops.shape import (
-    broadcast_tensors,
-    broadcast_to,
-    cat,
-    chunk,
-    concat,
-    concatenate,
-    diagonal,
-    flatten,
-    flip,
-    hstack,
-    meshgrid,
-    moveaxis,
-    movedim,
-    pad,
-    permute,
-    repeat_interleave,
-    reshape,
-    roll,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    t,
-    tile,
-    transpose,
-    tril,
-    triu,
-    unbind,
-    unflatten,
-    unsqueeze,
-    vstack,
-)  # fmt: skip
+from unified.ops.arithmetic import *
+from unified.ops.complex import *
+from unified.ops.contraction import *
+from unified.ops.creation import *
+from unified.ops.distance import *
+from unified.ops.elementwise import *
+from unified.ops.factorization import *
+from unified.ops.indexing import *
+from unified.ops.joining import *
+from unified.ops.linalg import *
+from unified.ops.order import *
+from unified.ops.reduction import *
+from unified.ops.scan import *
+from unified.ops.scatter import *
+from unified.ops.search import *
+from unified.ops.shape import *
+from unified.ops.solve import *
+from unified.ops.special import *
+from unified.ops.statistics import *
 
-from unified import nn, optim  # isort: skip
+from unified import fft, linalg, masked, nn, optim, signal, special  # isort: skip
 from unified.random import (
     Generator,
     bernoulli,

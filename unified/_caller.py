@@ -14,7 +14,8 @@ anything else          static: hashable, part of the program
 
 The source of ``relu`` and of every other unary op without arguments comes out as::
 
-    def caller(input):
+    def caller(input, *, out=None):
+        if out is not None: refuse_out(op.name)
         if tracer is not None or not isinstance(input, Tensor): return apply(op, (input,))
         native0 = input._native
         if input._node is not None and grad_mode.enabled: return apply(op, (input,))
@@ -30,6 +31,8 @@ from collections.abc import Callable
 from enum import Enum
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
+
+from unified.errors import ArgumentError
 
 
 class ParameterKind(Enum):
@@ -120,7 +123,7 @@ def generate(op: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     defaults = function.__defaults__ or ()
     caller.__defaults__ = ((MISSING, *defaults) if _late(op.parameters) else defaults) or None
     aliases = {_ALIASES[p.name]: MISSING for p in _aliased(op.parameters)}
-    caller.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **aliases} or None
+    caller.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **aliases, "out": None}
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__"):
         setattr(caller, attribute, getattr(function, attribute))
     caller.__wrapped__ = function  # type: ignore[attr-defined]
@@ -168,6 +171,14 @@ def missing_dim(op: Any) -> None:
     raise TypeError(f"{op.name}() missing 1 required argument: 'dim'")
 
 
+def refuse_out(name: str) -> None:
+    """Raises for ``out=``, which every public op refuses."""
+    raise ArgumentError(
+        f"{name}: out= is not taken, since a result cannot be written into another Tensor's memory on every backend; "
+        f"write y = un.{name}(...), or y.copy_(un.{name}(...)) to change what other names of y see"
+    )
+
+
 def _source(parameters: tuple[Parameter, ...], single: bool) -> str:
     signature: list[str] = []
     late = _late(parameters)
@@ -177,11 +188,12 @@ def _source(parameters: tuple[Parameter, ...], single: bool) -> str:
             signature.append("*")
         optional = not parameter.required or (late and parameter in aliased)
         signature.append(f"{parameter.name}=None" if optional else parameter.name)
-    if aliased and "*" not in signature:
+    if "*" not in signature:
         signature.append("*")
     signature += [f"{_ALIASES[p.name]}=None" for p in aliased]
+    signature.append("out=None")
 
-    body: list[str] = []
+    body: list[str] = ["if out is not None: refuse_out(op.name)"]
     for p in aliased:
         alias = _ALIASES[p.name]
         body.append(f"if {alias} is not MISSING: {p.name} = {alias}")
@@ -239,6 +251,12 @@ def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str
 
 
 namespace.update(
-    float=float, int=int, complex=complex, Exception=Exception, missing_dim=missing_dim, compiled=_compiled
+    float=float,
+    int=int,
+    complex=complex,
+    Exception=Exception,
+    missing_dim=missing_dim,
+    compiled=_compiled,
+    refuse_out=refuse_out,
 )
 exec(_UNCOMPILED, namespace)

@@ -7,6 +7,7 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
@@ -421,11 +422,21 @@ fronts: list[Front] = []
 
 
 def front(*methods: str) -> Callable[[Function], Function]:
-    """Makes a function in front of ops (``max(x)``, ``max(x, dim)``, ``max(x, other)``) a method of Tensor too."""
+    """Makes a function in front of ops (``max(x)``, ``max(x, dim)``, ``max(x, other)``) a method of Tensor too.
+
+    What comes back refuses ``out=``, as every public op does.
+    """
 
     def register(function: Function) -> Function:
         fronts.append(Front(function.__name__, function, methods))
-        return function
+
+        @functools.wraps(function)
+        def public(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+            if out is not None:
+                _caller.refuse_out(function.__name__)
+            return function(*args, **kwargs)
+
+        return cast(Function, public)
 
     return register
 

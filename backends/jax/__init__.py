@@ -8,24 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unified.backends.jax import (
-    autograd,
-    creation,
-    elementwise,
-    indexing,
-    linalg,
-    nn,
-    optim,
-    random,
-    reduction,
-    shape,
-)  # fmt: skip
+from unified.backends.jax import autograd
 from unified.backends.jax import device as _device
 from unified.backends.jax.compile import JaxCompiler
 from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, is_wide, to_native, wide
 from unified.backends.protocol import Natives, errors
-
-_FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
 
 
 class JaxBackend:
@@ -37,7 +24,7 @@ class JaxBackend:
 
     def __init__(self) -> None:
         self.compiler = JaxCompiler()
-        self.natives = Natives().merge(family.natives for family in _FAMILIES)
+        self.natives = Natives.of(__name__)
 
     def owns(self, kind):
         return issubclass(kind, jax.Array) or issubclass(kind, jax.core.Tracer)

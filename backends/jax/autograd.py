@@ -60,7 +60,7 @@ def pullback(function, mask):
         sequences = {position for position, index in mask if index >= 0}
         masked = [operands[p] if i < 0 else operands[p][i] for p, i in mask]
         outputs, back = jax.vjp(of_masked, *masked)
-        return list(back(_fill(outputs, cotangents)))
+        return [_conjugate(gradient) for gradient in back(_fill(outputs, cotangents))]
 
     return pull
 
@@ -72,8 +72,17 @@ def _inexact(result):
     return [r if r is not None and jnp.issubdtype(r.dtype, jnp.inexact) else None for r in result]
 
 
+def _conjugate(array):
+    """Between JAX's convention for complex gradients and PyTorch's, which is its conjugate."""
+    return jnp.conj(array) if jnp.iscomplexobj(array) else array
+
+
 def _fill(outputs, cotangents):
     return [
-        None if output is None else jnp.zeros_like(output) if cotangent is None else cotangent.astype(output.dtype)
+        None
+        if output is None
+        else jnp.zeros_like(output)
+        if cotangent is None
+        else _conjugate(cotangent.astype(output.dtype))
         for output, cotangent in zip(outputs, cotangents, strict=True)
     ]

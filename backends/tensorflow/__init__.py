@@ -10,25 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow import (
-    autograd,
-    creation,
-    elementwise,
-    indexing,
-    linalg,
-    nn,
-    optim,
-    random,
-    reduction,
-    shape,
-)  # fmt: skip
+from unified.backends.tensorflow import autograd
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
 from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
 
 _EAGER = type(tf.constant(0))
-
-_FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
 
 
 class TensorFlowBackend:
@@ -40,7 +27,7 @@ class TensorFlowBackend:
 
     def __init__(self) -> None:
         self.compiler = TensorFlowCompiler()
-        self.natives = Natives().merge(family.natives for family in _FAMILIES)
+        self.natives = Natives.of(__name__)
 
     def owns(self, kind):
         return issubclass(kind, (tf.Tensor, tf.Variable))

@@ -8,23 +8,10 @@ import numpy as np
 import torch
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.torch import (
-    creation,
-    elementwise,
-    indexing,
-    linalg,
-    nn,
-    optim,
-    random,
-    reduction,
-    shape,
-)  # fmt: skip
 from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
 from unified.backends.torch.dtype import FROM_NATIVE, to_native
-
-_FAMILIES = (creation, elementwise, indexing, linalg, nn, optim, random, reduction, shape)
 
 
 class TorchBackend:
@@ -36,7 +23,7 @@ class TorchBackend:
     def __init__(self) -> None:
         self.engine = TorchEngine()
         self.compiler = TorchCompiler()
-        self.natives = Natives().merge(family.natives for family in _FAMILIES)
+        self.natives = Natives.of(__name__)
 
     def owns(self, kind):
         return issubclass(kind, torch.Tensor)

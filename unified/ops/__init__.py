@@ -7,7 +7,30 @@ from typing import Any
 
 from unified import _dispatch
 from unified._tensor import Tensor
-from unified.ops import creation, elementwise, indexing, linalg, reduction, shape
+from unified.ops import (
+    arithmetic,
+    complex,
+    contraction,
+    creation,
+    distance,
+    elementwise,
+    factorization,
+    fft,
+    indexing,
+    joining,
+    linalg,
+    masked,
+    order,
+    reduction,
+    scan,
+    scatter,
+    search,
+    shape,
+    solve,
+    special,
+    statistics,
+    windows,
+)  # fmt: skip
 
 _REFLECTED = frozenset(
     {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__"}

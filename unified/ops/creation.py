@@ -23,6 +23,12 @@ from unified.errors import ArgumentError, DTypeError, MissingBackendError, Opera
 from unified.ops._axes import sizes
 from unified.ops.shape import stack
 
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_native", "from_numpy", "full",
+    "full_like", "get_default_dtype", "is_tensor", "linspace", "ones", "ones_like", "result_type",
+    "scalar_tensor", "tensor", "zeros", "zeros_like",
+]  # fmt: skip
+
 Scalar = Number
 Place = Device | str | None
 

@@ -14,6 +14,15 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError
 from unified.ops._checks import broadcastable
 
+__all__ = [
+    "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "atan2", "bitwise_and", "bitwise_not",
+    "bitwise_or", "bitwise_xor", "ceil", "clamp", "cos", "cosh", "div", "eq", "erf", "exp", "expm1", "floor",
+    "floor_divide", "fmod", "ge", "gt", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log1p", "log2",
+    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul",
+    "ne", "neg", "pow", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh",
+    "sqrt", "square", "sub", "tan", "tanh", "trunc", "where",
+]  # fmt: skip
+
 Operand = Tensor | Number
 Scalar = Number
 

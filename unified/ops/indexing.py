@@ -23,6 +23,11 @@ from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 from unified.ops.creation import from_host
 
+__all__ = [
+    "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill",
+    "masked_select", "narrow", "nonzero", "scatter", "scatter_add", "select", "take", "take_along_dim",
+]  # fmt: skip
+
 Operand = Tensor | Number
 Scalar = Number
 

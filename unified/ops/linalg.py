@@ -13,6 +13,10 @@ from unified.ops import _checks
 from unified.ops.elementwise import add, mul
 from unified.ops.reduction import sum
 
+__all__ = [
+    "addmm", "addmv", "baddbmm", "bmm", "dot", "einsum", "matmul", "mm", "mv", "outer",
+]  # fmt: skip
+
 Scalar = Number
 
 

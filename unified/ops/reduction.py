@@ -17,6 +17,12 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, pow, sqrt, square, sub, where
 
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
+    "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "sort", "std", "sum", "topk",
+    "var", "var_mean",
+]  # fmt: skip
+
 Dim = int | Sequence[int] | None
 
 

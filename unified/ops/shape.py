@@ -19,6 +19,13 @@ from unified.errors import ArgumentError, ShapeError
 from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 
+__all__ = [
+    "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate", "diagonal", "flatten",
+    "flip", "hstack", "meshgrid", "moveaxis", "movedim", "pad", "permute", "repeat_interleave", "reshape",
+    "roll", "split", "squeeze", "stack", "swapaxes", "t", "tile", "transpose", "tril", "triu", "unbind",
+    "unflatten", "unsqueeze", "vstack",
+]  # fmt: skip
+
 Operand = Tensor | Number
 
 # ---- shape ---------------------------------------------------------------------------------------------------

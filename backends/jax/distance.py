@@ -1,0 +1,7 @@
+"""Norms and distances on JAX."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

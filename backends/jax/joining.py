@@ -1,0 +1,7 @@
+"""Joining, splitting and laying out again on JAX."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

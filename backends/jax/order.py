@@ -1,0 +1,7 @@
+"""Order statistics: medians, quantiles, modes on JAX."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

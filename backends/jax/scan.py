@@ -1,0 +1,7 @@
+"""Running extremes and sums along a dimension on JAX."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

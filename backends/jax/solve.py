@@ -1,0 +1,7 @@
+"""Linear systems, inverses and determinants on JAX."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,7 @@
+"""Covariance, histograms, integrals and differences on JAX."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

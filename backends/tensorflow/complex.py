@@ -1,0 +1,7 @@
+"""Complex numbers: their parts, their conjugates, their making on TensorFlow."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

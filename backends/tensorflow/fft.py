@@ -1,0 +1,7 @@
+"""Discrete Fourier transforms on TensorFlow."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

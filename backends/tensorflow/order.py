@@ -1,0 +1,7 @@
+"""Order statistics: medians, quantiles, modes on TensorFlow."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,7 @@
+"""Linear systems, inverses and determinants on TensorFlow."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

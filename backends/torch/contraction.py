@@ -1,0 +1,7 @@
+"""Products of tensors beyond the plain matrix product on PyTorch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,7 @@
+"""Convolutions and their transposes on PyTorch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,7 @@
+"""Factorizations of matrices on PyTorch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

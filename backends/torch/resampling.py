@@ -1,0 +1,7 @@
+"""Interpolation and sampling at points on PyTorch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

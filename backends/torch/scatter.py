@@ -1,0 +1,7 @@
+"""Writing at positions: scatter, put and their reductions on PyTorch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

@@ -1,0 +1,7 @@
+"""Searching, counting and making unique on PyTorch."""
+
+from __future__ import annotations
+
+from unified.backends.protocol import Natives
+
+natives = Natives()

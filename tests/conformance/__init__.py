@@ -1,0 +1,1 @@
+"""Conformance with PyTorch's own op database, see ``__main__``."""

@@ -1,0 +1,5 @@
+"""Expected failures of the arithmetic family."""
+
+from tests.conformance.expected.entry import Expected
+
+EXPECTED: list[Expected] = []

@@ -1,0 +1,15 @@
+"""One entry of the published list."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Expected(NamedTuple):
+    """Names (patterns allowed) that fail a check on some backends, and what is lacking."""
+
+    names: tuple[str, ...]
+    reason: str
+    backends: tuple[str, ...] = ("torch", "jax", "tensorflow")
+    checks: tuple[str, ...] = ("values", "grad", "gradgrad", "inplace", "errors", "compiled", "surface")
+    dtypes: tuple[str, ...] = ("*",)

@@ -1,0 +1,122 @@
+"""Our function for a name of the op database: found by its dotted name, unless the database spells it its own way."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import unified as un
+import unified.nn.functional as F
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(input, name)(*args, **kwargs)
+
+    return call
+
+
+def _attribute(name: str) -> Callable[..., Any]:
+    return lambda input: getattr(input, name)
+
+
+def _seeded(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        un.manual_seed(0)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _drawn_in_place(name: str) -> Callable[..., Any]:
+    @_seeded
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        with un.no_grad():
+            return getattr(input.clone(), name)(*args, **kwargs)
+
+    return call
+
+
+def _distance_loss(*args: Any, distance_function: Any = None, **kwargs: Any) -> Any:
+    """PyTorch's modules and functions as distances become ours of the same name."""
+    if distance_function is not None:
+        known = getattr(un.nn, type(distance_function).__name__, None)
+        distance_function = known() if known is not None else distance_function
+    return F.triplet_margin_with_distance_loss(*args, distance_function=distance_function, **kwargs)
+
+
+RANDOM = {
+    "cauchy", "exponential", "geometric", "log_normal", "normal", "uniform", "randn", "randn_like", "rand_like",
+    "randint", "randint_like", "multinomial", "bernoulli", "nn.functional.dropout", "nn.functional.dropout2d",
+    "nn.functional.dropout3d", "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout",
+    "nn.functional.rrelu", "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
+    "nn.functional.scaled_dot_product_attention",
+    "nn.functional.multi_head_attention_forward",
+}  # fmt: skip
+"""Names that may draw random numbers; where a sample does, see ``oracle.function_of``."""
+
+_SPELLED: dict[str, Callable[..., Any]] = {
+    "item": lambda x: x.item(),
+    "T": _attribute("T"),
+    "H": _attribute("H"),
+    "mT": _attribute("mT"),
+    "mH": _attribute("mH"),
+    "einsum": lambda tensors, equation: un.einsum(equation, *tensors),
+    "where": lambda x, condition, other, **kwargs: un.where(condition, x, other, **kwargs),
+    "zero_": lambda x: x.clone().zero_(),
+    "__rdiv__": _method("__rtruediv__"),
+    "polygamma": lambda x, n: un.polygamma(n, x),
+    "special.polygamma": lambda x, n: un.special.polygamma(n, x),
+    "nn.functional.embedding": lambda weight, index, **kwargs: F.embedding(index, weight, **kwargs),
+    "nn.functional.embedding_bag": lambda weight, index, **kwargs: F.embedding_bag(index, weight, **kwargs),
+    "nn.functional.triplet_margin_with_distance_loss": _distance_loss,
+    "linalg.lstsq": lambda a, b, driver=None: un.linalg.lstsq(a, b, driver=driver),
+    "cauchy": _drawn_in_place("cauchy_"),
+    "exponential": _drawn_in_place("exponential_"),
+    "geometric": _drawn_in_place("geometric_"),
+    "log_normal": _drawn_in_place("log_normal_"),
+    "uniform": _drawn_in_place("uniform_"),
+}
+
+_VARIANTS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("normal", "in_place"): _drawn_in_place("normal_"),
+    ("normal", "number_mean"): _seeded(lambda std, mean, *args, **kwargs: un.normal(mean, std, *args, **kwargs)),
+    ("linalg.lstsq", "grad_oriented"): lambda a, b, driver=None: un.linalg.lstsq(a, b, driver=driver)[:2],
+    ("linalg.pinv", "singular"): lambda a, b: un.linalg.pinv(a @ b.mT),
+}
+
+_METHODS = {
+    "contiguous", "sum_to_size", "expand", "expand_as", "to", "reshape_as", "view", "view_as", "__getitem__",
+    "bfloat16", "bool", "byte", "char", "double", "float", "half", "int", "long", "short", "cdouble", "cfloat",
+    "new_zeros", "new_ones", "new_full", "repeat", "unfold",
+}  # fmt: skip
+"""Names that PyTorch has as methods alone, though ``torch`` may have something else of the name."""
+
+
+class NotThereError(Exception):
+    """We have no function of this name."""
+
+
+def ours(info: Any) -> Callable[..., Any]:
+    """The function of ours that an OpInfo is compared with.
+
+    Raises:
+        NotThereError: there is none.
+    """
+    name = info.name
+    spelled = _VARIANTS.get((name, info.variant_test_name)) or _SPELLED.get(name)
+    if spelled is not None:
+        return spelled
+    method = name in _METHODS or (name.startswith("__") and name.endswith("__"))
+    if method:
+        if not hasattr(un.Tensor, name):
+            raise NotThereError(f"un.Tensor has no {name}")
+        return _method(name)
+    try:
+        found: Callable[..., Any] = functools.reduce(getattr, name.split("."), un)
+    except AttributeError:
+        if not hasattr(un.Tensor, name):
+            raise NotThereError(f"un has no {name}") from None
+        found = _method(name)
+    return _seeded(found) if name in RANDOM else found

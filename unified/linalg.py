@@ -1,0 +1,3 @@
+"""Linear algebra, by the names of ``torch.linalg``."""
+
+from __future__ import annotations

@@ -1,0 +1,5 @@
+"""Norms and distances."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

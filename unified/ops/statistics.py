@@ -1,0 +1,5 @@
+"""Covariance, histograms, integrals and differences."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

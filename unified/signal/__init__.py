@@ -1,0 +1,3 @@
+"""Signals, by the names of ``torch.signal``."""
+
+from unified.signal import windows

@@ -1,0 +1,3 @@
+"""Windows, by the names of ``torch.signal.windows``."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Special functions, by the names of ``torch.special``."""
+
+from __future__ import annotations
