@@ -160,6 +160,7 @@ def result_type(*operands: tuple[DType, int] | Number) -> DType:
         if result is None:
             result = dtype_
         elif _CATEGORY[dtype_.kind] > _CATEGORY[result.kind]:
-            result = complex128 if dtype_ is complex64 and result is float64 else dtype_
+            floating_meets_complex = result.kind == "f" and dtype_.kind == "c"  # keeps the precision of the floating
+            result = (complex128 if result is float64 else complex64) if floating_meets_complex else dtype_
     assert result is not None, "result_type needs at least one operand"
     return result

@@ -20,10 +20,9 @@ def dtype_of(dtype: torch.dtype) -> DType:
 
 
 def array_of(tensor: torch.Tensor) -> np.ndarray:
-    host = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if host.dtype is torch.bfloat16:
-        return host.to(torch.float32).numpy().astype(ml_dtypes.bfloat16)
-    return host.numpy()
+    if tensor.dtype is torch.bfloat16:
+        return tensor.to(torch.float32).numpy(force=True).astype(ml_dtypes.bfloat16)
+    return tensor.numpy(force=True)
 
 
 class Translator:
