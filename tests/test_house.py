@@ -63,8 +63,10 @@ def test_help_loads_no_framework() -> None:
 
 
 @pytest.mark.full  # a wall-clock figure: on a busy machine it says what the neighbours do
-def test_importing_unified_is_quick() -> None:
-    """The best of several runs: the others measure what else the machine is doing."""
+def test_importing_unified_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of several runs, as the others measure the machine's other work; bytecode is cached, as installed."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
     code = "import time; start = time.perf_counter(); import unified; print(time.perf_counter() - start)"
     best = min(float(_run(code)) for _ in range(7))
     assert best <= _SECONDS, f"import unified takes {best:.3f} s"
