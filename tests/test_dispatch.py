@@ -91,6 +91,82 @@ def test_python_floats_are_dynamic_on_jax():
         assert count_compiles(lambda: [(x * s, x + s, x - s, x / s) for s in (0.1, 0.2, 0.3)]) == 0
 
 
+def test_a_loop_over_positions_is_a_handful_of_programs_on_jax():
+    with un.backend("jax"):
+        x = un.ones(200, 3, 5, requires_grad=True)
+
+        def loop(length):
+            y = x[0] * 0.0
+            for t in range(length):
+                y = y + x[t]
+            y.sum().backward()
+
+        few = count_compiles(lambda: loop(200))
+        assert 0 < few <= 12
+        assert count_compiles(lambda: loop(150)) == 0
+
+
+NUMBERS = {
+    "add, alpha": lambda x, s: un.add(x, x, alpha=s),
+    "sub, alpha": lambda x, s: un.sub(x, x, alpha=s),
+    "pow": lambda x, s: un.pow(x, s),
+    "number to a power": lambda x, s: s**x,
+    "remainder": lambda x, s: un.remainder(x, s),
+    "fmod": lambda x, s: un.fmod(x, s),
+    "div, floor": lambda x, s: un.div(x, s, rounding_mode="floor"),
+    "clamp": lambda x, s: un.clamp(x, -s, s),
+    "clamp_min": lambda x, s: un.clamp_min(x, s),
+    "where": lambda x, s: un.where(x > 0, x, s),
+    "comparison": lambda x, s: x > s,
+    "masked_fill": lambda x, s: x.masked_fill(x > 0, s),
+    "fill": lambda x, s: un.fill(x, s),
+    "index_fill": lambda x, s: un.index_fill(x, 0, un.tensor([1]), s),
+    "lerp": lambda x, s: un.lerp(x, x, s),
+    "addcmul": lambda x, s: un.addcmul(x, x, x, value=s),
+    "addcdiv": lambda x, s: un.addcdiv(x, x, x, value=s),
+    "addmm": lambda x, s: un.addmm(x @ x.mT, x, x.mT, beta=s, alpha=s),
+    "xlogy": lambda x, s: un.xlogy(x, s),
+    "float_power": lambda x, s: un.float_power(x, s),
+    "nan_to_num": lambda x, s: un.nan_to_num(x, s),
+    "logit": lambda x, s: un.logit(x, s / 10),
+    "full_like": lambda x, s: un.full_like(x, s),
+    "leaky_relu": lambda x, s: un.nn.functional.leaky_relu(x, s),
+    "elu": lambda x, s: un.nn.functional.elu(x, s),
+    "celu": lambda x, s: un.nn.functional.celu(x, s),
+    "threshold": lambda x, s: un.nn.functional.threshold(x, s, s),
+    "hardtanh": lambda x, s: un.nn.functional.hardtanh(x, -s, s),
+    "hardshrink": lambda x, s: un.nn.functional.hardshrink(x, s),
+    "softshrink": lambda x, s: un.nn.functional.softshrink(x, s),
+    "softplus": lambda x, s: un.nn.functional.softplus(x, s),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_another_number_compiles_nothing_on_jax(name):
+    with un.backend("jax"):
+        x = un.rand(6, 7, requires_grad=True)
+
+        def once(number):
+            result = NUMBERS[name](x, number)
+            if result.requires_grad:
+                result.sum().backward()
+
+        once(0.25)
+        once(0.5)
+        assert count_compiles(lambda: [once(number) for number in (0.3, 0.7, 0.45)]) == 0
+
+
+@pytest.mark.parametrize(
+    "function", [un.add, un.exp, un.cat, un.softmax, un.max, un.matmul], ids=lambda f: f.__name__
+)
+def test_out_is_refused_with_the_way_out(backend, function):
+    x, target = un.ones(2, 2), un.zeros(2, 2)
+    arguments = {"cat": ([x, x],), "softmax": (x, 0), "exp": (x,)}.get(function.__name__, (x, x))
+    with pytest.raises(errors.ArgumentError, match=rf"{function.__name__}: out= is not taken"):
+        function(*arguments, out=target)
+    assert target.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
 def test_a_backward_pass_is_compiled_once():
     with un.backend("jax"):
         x = un.ones(6, 7, requires_grad=True)
