@@ -32,7 +32,7 @@ class JaxBackend:
     def implement(self, op, kind):
         function = self._function(op)
         if self.natives.has(op.name, "eager"):
-            return function
+            return autograd.scoped(function, op)
         return autograd.compiled(function, op)
 
     def _function(self, op):

@@ -15,15 +15,19 @@ from unified.backends.jax.dtype import WIDE, enable_x64, is_wide, wide
 
 def compiled(function, op):
     """``function`` as one jitted program per static arguments and shapes; 64-bit operands get their scope."""
-    jitted = jax.jit(function, static_argnums=op.static, inline=True)
+    return scoped(jax.jit(function, static_argnums=op.static, inline=True), op)
+
+
+def scoped(function, op):
+    """``function`` with 64 bits switched on for a call that has 64-bit operands, or asks for such a result."""
 
     def narrow_or_wide(*args):
         if wide.used:
             for arg in args:
                 if arg.dtype in WIDE if isinstance(arg, jax.Array) else arg.__class__ is list and is_wide(arg):
                     with enable_x64(True):
-                        return jitted(*args)
-        return jitted(*args)
+                        return function(*args)
+        return function(*args)
 
     position = next((i for i, parameter in enumerate(op.parameters) if parameter.name == "dtype"), None)
     if position is None:
@@ -34,7 +38,7 @@ def compiled(function, op):
         if asked is not None and asked.is_wide:
             wide.used = True
             with enable_x64(True):
-                return jitted(*args)
+                return function(*args)
         return narrow_or_wide(*args)
 
     return by_dtype
