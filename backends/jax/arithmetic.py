@@ -19,11 +19,22 @@ def _binary(function):
     return native
 
 
+def _neighbour_slopes(value, x, y):
+    return lambda: jnp.where(x == y, 0, 1).astype(x.dtype), lambda: jnp.zeros_like(y)
+
+
+def _logaddexp2_slopes(value, x, y):
+    return lambda: 1 / (1 + jnp.exp2(y - x)), lambda: 1 / (1 + jnp.exp2(x - y))
+
+
 natives(
-    acosh=unary(jnp.arccosh), asinh=unary(jnp.arcsinh), atanh=unary(jnp.arctanh), exp2=unary(jnp.exp2),
+    acosh=unary(jnp.arccosh), asinh=unary(jnp.arcsinh), atanh=unary(jnp.arctanh), 
+    exp2=unary(lambda x: jnp.power(jnp.asarray(2, x.dtype), x)),  # jnp.exp2 is off by 60 units in the last place
     log10=unary(jnp.log10), signbit=jnp.signbit, gcd=_binary(jnp.gcd), lcm=_binary(jnp.lcm),
-    nextafter=_binary(jax.lax.nextafter), bitwise_left_shift=_binary(jax.lax.shift_left),
+    nextafter=_binary(with_slopes(jax.lax.nextafter, _neighbour_slopes)),
+    bitwise_left_shift=_binary(jax.lax.shift_left),
     hypot=_binary(with_slopes(jnp.hypot, lambda value, x, y: (lambda: x / value, lambda: y / value))),
+    logaddexp2=_binary(with_slopes(jnp.logaddexp2, _logaddexp2_slopes)),
 )  # fmt: skip
 
 
@@ -49,7 +60,7 @@ def _frexp(x):
 @_frexp.defjvp
 def _frexp_slope(primals, tangents):
     mantissa, exponent = _frexp(*primals)
-    slope = jnp.exp2(-exponent.astype(mantissa.dtype))
+    slope = jnp.ldexp(jnp.ones_like(mantissa), -exponent)
     return (mantissa, exponent), (tangents[0] * slope, jnp.zeros(exponent.shape, jax.dtypes.float0))
 
 

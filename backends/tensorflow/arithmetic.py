@@ -20,6 +20,9 @@ _BITS = {
 }  # fmt: skip
 """By float dtype: the integer of its bits, how many of them are the fraction's, and the bias of the exponent."""
 
+_EXACT = {bool: tf.bool, int: tf.int64, float: tf.float64, complex: tf.complex128}
+"""Dtypes that hold any Python number of a type."""
+
 natives(
     acosh=unary(raw.Acosh), asinh=unary(raw.Asinh),
     atanh=unary(raw.Atanh),
@@ -179,25 +182,33 @@ def frexp(input):
     return _frexp(input)
 
 
+def _neighbour(x, y):
+    """One more or less in the bits taken as an integer, which orders floats of one sign."""
+    integer = _BITS[x.dtype][0]
+    bits = tf.bitcast(x, integer)
+    one = tf.ones_like(bits)
+    stepped = tf.bitcast(bits + tf.where((y > x) == (x > 0), one, -one), x.dtype)
+    sign = tf.bitwise.bitwise_and(tf.bitcast(y, integer), _whole(integer.min, bits))
+    smallest = tf.bitcast(tf.bitwise.bitwise_or(sign, one), x.dtype)
+    stepped = tf.where(x == 0, smallest, stepped)
+    stepped = tf.where(x == y, y, stepped)
+    return tf.where(tf.math.is_nan(x) | tf.math.is_nan(y), x + y, stepped)
+
+
+_nextafter = with_slopes(
+    _neighbour, lambda value, x, y: (lambda: tf.cast(x != y, x.dtype), lambda: tf.zeros_like(y))
+)  # fmt: skip
+
+
 @natives.having("program")
 def nextafter(input, other):
-    """One more or less in the bits taken as an integer, which orders floats of one sign."""
-    input, other = operands(input, other)
-    integer = _BITS[input.dtype][0]
-    bits = tf.bitcast(input, integer)
-    one = tf.ones_like(bits)
-    stepped = tf.bitcast(bits + tf.where((other > input) == (input > 0), one, -one), input.dtype)
-    sign = tf.bitwise.bitwise_and(tf.bitcast(other, integer), _whole(integer.min, bits))
-    smallest = tf.bitcast(tf.bitwise.bitwise_or(sign, one), input.dtype)
-    stepped = tf.where(input == 0, smallest, stepped)
-    stepped = tf.where(input == other, other, stepped)
-    return tf.where(tf.math.is_nan(input) | tf.math.is_nan(other), input + other, stepped)
+    return _nextafter(input, other)
 
 
 @natives
 def fill(input, value):
-    if tf.is_tensor(value):
-        value = tf.cast(value, input.dtype)
-    else:
-        value = tf.constant(value if is_inexact(input) else int(value), input.dtype)
-    return tf.broadcast_to(value, tf.shape(input))
+    if not tf.is_tensor(value):
+        value = tf.constant(value, _EXACT[type(value)])
+    if value.shape.rank or (value.dtype.is_complex and not input.dtype.is_complex):
+        raise ValueError(value)  # the op's check says it in everyone's words
+    return tf.broadcast_to(tf.cast(value, input.dtype), tf.shape(input))

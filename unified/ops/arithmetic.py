@@ -10,15 +10,14 @@ import ml_dtypes
 from unified._dispatch import composite, front, op
 from unified._dtype import Number, complex128, float64
 from unified._tensor import Tensor
-from unified.errors import DTypeError, OperandError, ShapeError
-from unified.ops._checks import broadcastable, floating
-from unified.ops.comparison import is_complex_valued, on_the_real_line
+from unified.errors import DTypeError, OperandError
+from unified.ops._checks import broadcastable, floating, is_complex_valued, on_the_real_line
 from unified.ops.complex import complex, imag, real
 from unified.ops.elementwise import eq, isnan, logaddexp, pow, sub, trunc, where
 
 __all__ = [
     "acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "bitwise_left_shift", "bitwise_right_shift",
-    "copysign", "deg2rad", "exp2", "fill", "float_power", "frac", "frexp", "gcd", "hypot", "lcm", "ldexp", "log10",
+    "copysign", "deg2rad", "exp2", "float_power", "frac", "frexp", "gcd", "hypot", "lcm", "ldexp", "log10",
     "logaddexp2", "nan_to_num", "nextafter", "positive", "rad2deg", "rsub",
 ]  # fmt: skip
 
@@ -43,13 +42,6 @@ def _whole_numbers(*values: Any) -> None:
     for value in values:
         if isinstance(value, (bool, float)) or (hasattr(value, "dtype") and value.dtype.kind not in "ui"):
             raise DTypeError("operands must be integers; convert them with x.to(un.int32)")
-
-
-def _one_value(input: Any, value: Any) -> None:
-    if getattr(value, "shape", ()):
-        raise ShapeError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
-    if is_complex_valued(value) and not is_complex_valued(input):
-        raise DTypeError(f"a complex value does not fit into {input.dtype.name}; give value.real")
 
 
 # ---- functions of one real or complex number ---------------------------------------------------------------------
@@ -125,7 +117,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return input * exp2(other)
 
 
-@op(check=on_the_real_line)
+@op(methods=("frexp",), check=on_the_real_line)
 def frexp(input: Tensor) -> MantissaAndExponent:
     """``input == mantissa * 2 ** exponent`` with a mantissa in ``[0.5, 1)`` by absolute value, exponents in int32.
 
@@ -214,12 +206,3 @@ def nan_to_num(
     bounded = where(isnan(input), 0.0 if nan is None else nan, input)
     bounded = where(eq(input, math.inf), largest if posinf is None else posinf, bounded)
     return where(eq(input, -math.inf), -largest if neginf is None else neginf, bounded)
-
-
-@op(check=_one_value)
-def fill(input: Tensor, value: Operand) -> Tensor:
-    """``value``, a number or a 0-d Tensor, in the shape and dtype of ``input``; gradients flow to ``value`` alone.
-
-    Raises:
-        ShapeError: ``value`` has dimensions.
-    """

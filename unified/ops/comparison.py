@@ -7,8 +7,8 @@ from typing import Any
 from unified._dispatch import composite, front, op
 from unified._dtype import Number, float32
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError
-from unified.ops._checks import broadcastable, same_dtype
+from unified.errors import ArgumentError
+from unified.ops._checks import broadcastable, on_the_real_line, same_dtype
 from unified.ops.elementwise import abs, clamp, eq, gt, isfinite, isinf, isnan, le, where
 
 __all__ = [
@@ -18,18 +18,6 @@ __all__ = [
 
 Operand = Tensor | Number
 Scalar = Number
-
-
-def is_complex_valued(value: Any) -> bool:
-    """Whether a number is complex, or the dtype of a tensor."""
-    return isinstance(value, complex) or (hasattr(value, "dtype") and bool(value.dtype.is_complex))
-
-
-def on_the_real_line(*values: Any) -> None:
-    """Operands broadcast, and none is complex."""
-    broadcastable(*values)
-    if any(is_complex_valued(value) for value in values):
-        raise DTypeError("complex numbers are not on the real line; take their .abs(), .real or .imag")
 
 
 def _step(input: Any, values: Any) -> None:

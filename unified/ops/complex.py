@@ -16,7 +16,7 @@ from unified.errors import DTypeError, ShapeError
 from unified.ops._checks import broadcastable, same_dtype
 from unified.ops.comparison import signbit
 from unified.ops.creation import copied, filled, ones_like
-from unified.ops.elementwise import abs, atan2, cos, eq, isnan, lt, sign, sin, where
+from unified.ops.elementwise import abs, absolute, atan2, cos, eq, isnan, lt, sign, sin, where
 from unified.ops.shape import stack
 
 __all__ = [
@@ -161,10 +161,14 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """The complex number of that absolute value and angle in radians. Example: ``polar([2.], [pi / 2]) -> [2j]``.
 
+    The gradient by an absolute value of 0 is 0. That by a negative one is the true one, where PyTorch's has its sign
+    changed.
+
     Raises:
         DTypeError: the operands are no floats, or not of one dtype.
     """
-    return complex(abs * cos(angle), abs * sin(angle))
+    radius = where(lt(abs, 0), -absolute(abs), absolute(abs))
+    return complex(radius * cos(angle), radius * sin(angle))
 
 
 @composite(check=_has_an_imaginary_part)

@@ -11,13 +11,13 @@ from typing import Any
 from unified._dispatch import composite, front, op
 from unified._dtype import DType, Number, bool_
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError
-from unified.ops._checks import broadcastable
+from unified.errors import ArgumentError, DTypeError, ShapeError
+from unified.ops._checks import broadcastable, is_complex_valued, on_the_real_line
 
 __all__ = [
     "abs", "absolute", "acos", "add", "addcdiv", "addcmul", "arccos", "arcsin", "arctan", "arctan2", "asin",
     "atan", "atan2", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp", "clip", "cos",
-    "cosh", "div", "divide", "eq", "erf", "exp", "expm1", "fix", "floor", "floor_divide", "fmod", "ge",
+    "cosh", "div", "divide", "eq", "erf", "exp", "expm1", "fill", "fix", "floor", "floor_divide", "fmod", "ge",
     "greater", "greater_equal", "gt", "isfinite", "isinf", "isnan", "le", "lerp", "less", "less_equal", "log",
     "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum",
     "minimum", "mul", "multiply", "ne", "neg", "negative", "not_equal", "pow", "reciprocal", "relu",
@@ -68,10 +68,11 @@ def _bounds(input: object, min: object, max: object) -> None:
     broadcastable(input, min, max)
 
 
-def _order(input: Any, other: Any) -> None:
-    broadcastable(input, other)
-    if any(isinstance(v, complex) or (hasattr(v, "dtype") and v.dtype.is_complex) for v in (input, other)):
-        raise DTypeError("complex numbers have no order; compare their .abs() or .real")
+def _one_value(input: Any, value: Any) -> None:
+    if getattr(value, "shape", ()):
+        raise ShapeError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    if is_complex_valued(value) and not input.dtype.is_complex:
+        raise DTypeError(f"a complex value does not fit into {input.dtype.name}; give value.real")
 
 
 def _number_line(input: Any) -> None:
@@ -390,22 +391,22 @@ def ne(input: Tensor, other: Operand) -> Tensor:
     """``input != other``, elementwise."""
 
 
-@op(methods=("lt", "less", "less_", "__lt__"), inplace=True, check=_order)
+@op(methods=("lt", "less", "less_", "__lt__"), inplace=True, check=on_the_real_line)
 def lt(input: Tensor, other: Operand) -> Tensor:
     """``input < other``, elementwise."""
 
 
-@op(methods=("le", "less_equal", "less_equal_", "__le__"), inplace=True, check=_order)
+@op(methods=("le", "less_equal", "less_equal_", "__le__"), inplace=True, check=on_the_real_line)
 def le(input: Tensor, other: Operand) -> Tensor:
     """``input <= other``, elementwise."""
 
 
-@op(methods=("gt", "greater", "greater_", "__gt__"), inplace=True, check=_order)
+@op(methods=("gt", "greater", "greater_", "__gt__"), inplace=True, check=on_the_real_line)
 def gt(input: Tensor, other: Operand) -> Tensor:
     """``input > other``, elementwise."""
 
 
-@op(methods=("ge", "greater_equal", "greater_equal_", "__ge__"), inplace=True, check=_order)
+@op(methods=("ge", "greater_equal", "greater_equal_", "__ge__"), inplace=True, check=on_the_real_line)
 def ge(input: Tensor, other: Operand) -> Tensor:
     """``input >= other``, elementwise."""
 
@@ -467,6 +468,15 @@ def cast(input: Tensor, dtype: DType) -> Tensor:
 @op(methods=("clone", "contiguous"))
 def clone(input: Tensor) -> Tensor:
     """A Tensor of the same value, through which gradients flow."""
+
+
+@op(check=_one_value)
+def fill(input: Tensor, value: Operand) -> Tensor:
+    """``value``, a number or a 0-d Tensor, in the shape and dtype of ``input``; gradients flow to ``value`` alone.
+
+    Raises:
+        ShapeError: ``value`` has dimensions.
+    """
 
 
 # ---- PyTorch's other names -------------------------------------------------------------------------------------
