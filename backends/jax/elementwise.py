@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 import jax
 import jax.numpy as jnp
 
@@ -44,7 +46,7 @@ def floating(input):
     return input if is_inexact(input) else input.astype(jnp.float32)
 
 
-def _unary(function):
+def unary(function):
     def native(input):
         return function(floating(input))
 
@@ -62,11 +64,11 @@ def _flat(function):
     return native
 
 
-natives(**{name: _unary(getattr(jnp, name)) for name in (
+natives(**{name: unary(getattr(jnp, name)) for name in (
     "exp", "expm1", "log", "log1p", "log2", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh",
-)}, rsqrt=_unary(jax.lax.rsqrt), sigmoid=_unary(jax.nn.sigmoid), erf=_unary(jax.lax.erf), asin=_unary(jnp.arcsin),
-    acos=_unary(jnp.arccos), atan=_unary(jnp.arctan), reciprocal=_unary(lambda x: 1 / x))  # fmt: skip
-natives(**{name: _flat(getattr(jnp, name)) for name in ("floor", "ceil", "round", "trunc")})
+)}, rsqrt=unary(jax.lax.rsqrt), sigmoid=unary(jax.nn.sigmoid), erf=unary(jax.lax.erf), asin=unary(jnp.arcsin),
+    acos=unary(jnp.arccos), atan=unary(jnp.arctan), reciprocal=unary(lambda x: 1 / x))  # fmt: skip
+natives(**{name: _flat(getattr(jnp, name)) for name in ("floor", "ceil", "trunc")})
 natives(isnan=jnp.isnan, isinf=jnp.isinf, isfinite=jnp.isfinite, neg=jnp.negative, logical_not=jnp.logical_not,
         bitwise_not=jnp.bitwise_not)  # fmt: skip
 natives(**{name: _binary(function) for name, function in {
@@ -157,7 +159,16 @@ def _logaddexp_slopes(value, x, y):
     return lambda: 1 / (1 + jnp.exp(y - x)), lambda: 1 / (1 + jnp.exp(x - y))
 
 
-_logaddexp = with_slopes(jnp.logaddexp, _logaddexp_slopes)
+def _logaddexp_value(x, y):
+    """For complex numbers PyTorch adds to the one with the larger real part, and leaves its imaginary part whole."""
+    if not jnp.iscomplexobj(x):
+        return jnp.logaddexp(x, y)
+    less = x.real < y.real
+    low, high = jnp.where(less, x, y), jnp.where(less, y, x)
+    return jnp.where(jnp.isneginf(low.real), high, high + jnp.log1p(jnp.exp(low - high)))
+
+
+_logaddexp = with_slopes(_logaddexp_value, _logaddexp_slopes)
 _maximum = with_slopes(jnp.maximum, _tie_slopes(jnp.greater))
 _minimum = with_slopes(jnp.minimum, _tie_slopes(jnp.less))
 _remainder = with_slopes(jnp.remainder, _modulus_slopes(lambda x, y: jnp.floor(x / y)))
@@ -175,9 +186,18 @@ def _differentiable(function, plain):
     return native
 
 
+def _integer_power(x, y):
+    """A negative power of an integer is the integer part of the fraction: 0, but for powers of 1 and -1."""
+    power = jnp.power(x, jnp.maximum(y, 0))
+    if not jnp.issubdtype(y.dtype, jnp.signedinteger):
+        return power
+    fraction = jnp.where(x == 1, 1, jnp.where(x == -1, 1 - 2 * (y % 2), 0)).astype(x.dtype)
+    return jnp.where(y < 0, fraction, power)
+
+
 natives(
     remainder=_differentiable(_remainder, jnp.remainder), fmod=_differentiable(_fmod, jax.lax.rem),
-    pow=_differentiable(_power, jnp.power), maximum=_differentiable(_maximum, jnp.maximum),
+    pow=_differentiable(_power, _integer_power), maximum=_differentiable(_maximum, jnp.maximum),
     minimum=_differentiable(_minimum, jnp.minimum),
 )  # fmt: skip
 
@@ -191,6 +211,17 @@ def _float_binary(function):
 
 
 natives(atan2=_float_binary(jnp.arctan2), logaddexp=_float_binary(_logaddexp))
+
+
+@natives
+def round(input, decimals):
+    if not is_inexact(input):
+        return input
+    input = jax.lax.stop_gradient(input)
+    if decimals == 0:
+        return jnp.round(input)
+    scale = jnp.asarray(10.0 ** builtins.abs(decimals), input.dtype)
+    return jnp.round(input * scale) / scale if decimals > 0 else jnp.round(input / scale) * scale
 
 
 @natives

@@ -6,6 +6,9 @@ own gradient inside a program, which is where every derivative is taken (see ``a
 
 from __future__ import annotations
 
+import builtins
+import math
+
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
@@ -14,15 +17,18 @@ from unified.backends.tensorflow.dtype import floating, operands, to_native
 natives = Natives()
 raw = tf.raw_ops
 _UNSIGNED = (tf.uint8, tf.uint16, tf.uint32, tf.uint64)
+_HALF = (tf.float16, tf.bfloat16)
 
 
 def is_inexact(tensor):
     return tensor.dtype.is_floating or tensor.dtype.is_complex
 
 
-def _binary(function):
+def _comparison(function):
     def native(input, other):
         input, other = operands(input, other)
+        if input.dtype == tf.bool:
+            input, other = tf.cast(input, tf.uint8), tf.cast(other, tf.uint8)
         return function(x=input, y=other)
 
     return native
@@ -36,9 +42,24 @@ def _float_binary(function):
     return native
 
 
-def _unary(function):
+def unary(function):
     def native(input):
         return function(x=floating(input))
+
+    return native
+
+
+def _root(kernel, slope):
+    """``kernel``, whose derivative TensorFlow's XLA kernels do not conjugate for complex numbers."""
+
+    @tf.custom_gradient
+    def differentiable(x):
+        value = kernel(x=x)
+        return value, lambda cotangent: cotangent * tf.math.conj(slope(value, x))
+
+    def native(input):
+        input = floating(input)
+        return differentiable(input) if input.dtype.is_complex else kernel(x=input)
 
     return native
 
@@ -52,26 +73,31 @@ def _flat(function):
     return native
 
 
-def _test(function, otherwise):
+def _test(function, otherwise, joined):
+    """A test of floats; of complex numbers both parts are tested, and integers answer ``otherwise``."""
+
     def native(input):
+        if input.dtype.is_complex:
+            return joined(x=function(x=tf.math.real(input)), y=function(x=tf.math.imag(input)))
         return function(x=input) if is_inexact(input) else tf.fill(tf.shape(input), otherwise)
 
     return native
 
 
-natives(**{name: _unary(function) for name, function in {
-    "exp": raw.Exp, "expm1": raw.Expm1, "log": raw.Log, "log1p": raw.Log1p, "sqrt": raw.Sqrt, "rsqrt": raw.Rsqrt,
-    "sin": raw.Sin, "cos": raw.Cos, "tan": raw.Tan, "asin": raw.Asin, "acos": raw.Acos, "atan": raw.Atan,
-    "sinh": raw.Sinh, "cosh": raw.Cosh, "tanh": raw.Tanh, "sigmoid": raw.Sigmoid, "erf": raw.Erf,
-    "reciprocal": raw.Reciprocal,
+natives(**{name: unary(function) for name, function in {
+    "exp": raw.Exp, "expm1": raw.Expm1, "log": raw.Log, "log1p": raw.Log1p, "sin": raw.Sin, "cos": raw.Cos,
+    "tan": raw.Tan, "asin": raw.Asin, "acos": raw.Acos, "atan": raw.Atan, "sinh": raw.Sinh, "cosh": raw.Cosh,
+    "tanh": raw.Tanh, "sigmoid": raw.Sigmoid, "erf": raw.Erf,
 }.items()})  # fmt: skip
-natives(**{name: _binary(function) for name, function in {
+natives(**{name: _comparison(function) for name, function in {
     "lt": raw.Less, "le": raw.LessEqual, "gt": raw.Greater, "ge": raw.GreaterEqual,
 }.items()})  # fmt: skip
-natives(**{name: _flat(function) for name, function in {
-    "floor": raw.Floor, "ceil": raw.Ceil, "round": raw.Round,
-}.items()})  # fmt: skip
-natives(isnan=_test(raw.IsNan, False), isinf=_test(raw.IsInf, False), isfinite=_test(raw.IsFinite, True))
+natives(
+    sqrt=_root(raw.Sqrt, lambda value, x: 0.5 / value), rsqrt=_root(raw.Rsqrt, lambda value, x: -0.5 * value / x),
+    reciprocal=_root(raw.Reciprocal, lambda value, x: -value * value), floor=_flat(raw.Floor), ceil=_flat(raw.Ceil),
+    isnan=_test(raw.IsNan, False, raw.LogicalOr), isinf=_test(raw.IsInf, False, raw.LogicalOr),
+    isfinite=_test(raw.IsFinite, True, raw.LogicalAnd),
+)  # fmt: skip
 
 
 # ---- arithmetic ---------------------------------------------------------------------------------------------
@@ -105,7 +131,7 @@ def div(input, other, rounding_mode):
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(rounding_mode)  # the op's check says it in everyone's words
     if rounding_mode == "floor":
-        return tf.stop_gradient(raw.FloorDiv(x=input, y=other))
+        return tf.stop_gradient(_widened(raw.FloorDiv, *_HALF)(input, other))
     if input.dtype.is_integer:
         return raw.TruncateDiv(x=input, y=other)
     return trunc(tf.stop_gradient(raw.RealDiv(x=input, y=other)))
@@ -125,7 +151,7 @@ def with_slopes(kernel, slopes):
 
         def pull(cotangent):
             by_x, by_y = slopes(value, x, y)
-            return cotangent * by_x(), cotangent * by_y()
+            return cotangent * tf.math.conj(by_x()), cotangent * tf.math.conj(by_y())
 
         return value, pull
 
@@ -140,11 +166,12 @@ def with_slopes(kernel, slopes):
 
 
 def _widened(kernel, *missing):
-    """``kernel``, by way of int64 for the integers that it lacks."""
+    """``kernel``, by way of int64 or float32 for the dtypes that it lacks, or rounds too early."""
 
     def native(x, y):
         if x.dtype in missing:
-            return tf.cast(kernel(x=tf.cast(x, tf.int64), y=tf.cast(y, tf.int64)), x.dtype)
+            wide = tf.int64 if x.dtype.is_integer else tf.float32
+            return tf.cast(kernel(x=tf.cast(x, wide), y=tf.cast(y, wide)), x.dtype)
         return kernel(x=x, y=y)
 
     return native
@@ -178,12 +205,22 @@ def _tie_slopes(wins):
     return slopes
 
 
+def _power(x, y):
+    """A negative power of an integer is the integer part of the fraction: 0, but for powers of 1 and -1."""
+    if not x.dtype.is_integer or x.dtype in _UNSIGNED:
+        return _widened(raw.Pow, *_UNSIGNED)(x, y)
+    zero, one = tf.zeros_like(y), tf.ones_like(x)
+    fraction = tf.where(x == 1, one, tf.where(x == -1, 1 - 2 * tf.math.floormod(y, 2), tf.zeros_like(x)))
+    return tf.where(y < 0, fraction, raw.Pow(x=x, y=tf.where(y < 0, zero, y)))
+
+
 natives(
     remainder=with_slopes(raw.FloorMod, _modulus_slopes(tf.floor)),
     fmod=with_slopes(
-        _widened(raw.TruncateMod, tf.int8, tf.int16, *_UNSIGNED), _modulus_slopes(lambda quotient: trunc(quotient))
+        _widened(raw.TruncateMod, tf.int8, tf.int16, *_HALF, *_UNSIGNED),
+        _modulus_slopes(lambda quotient: trunc(quotient)),
     ),
-    pow=with_slopes(_widened(raw.Pow, *_UNSIGNED), _power_slopes),
+    pow=with_slopes(_power, _power_slopes),
     atan2=_float_binary(tf.atan2),
 )  # fmt: skip
 
@@ -209,9 +246,20 @@ natives(
 def logaddexp(input, other):
     input, other = operands(input, other)
     input, other = floating(input), floating(other)
+    if input.dtype.is_complex:
+        return _complex_logaddexp(input, other)
     larger = tf.stop_gradient(tf.maximum(input, other))
     larger = tf.where(tf.math.is_finite(larger), larger, tf.zeros_like(larger))
     return tf.math.log(tf.exp(input - larger) + tf.exp(other - larger)) + larger
+
+
+def _complex_logaddexp(x, y):
+    """PyTorch adds to the one with the larger real part, and leaves its imaginary part whole."""
+    less = tf.math.real(x) < tf.math.real(y)
+    low, high = tf.where(less, x, y), tf.where(less, y, x)
+    gone = tf.math.real(low) == -math.inf
+    gap = tf.where(gone, tf.zeros_like(low), low - high)
+    return high + tf.where(gone, tf.zeros_like(low), tf.math.log1p(tf.exp(gap)))
 
 
 # ---- unary ---------------------------------------------------------------------------------------------------
@@ -261,6 +309,18 @@ def relu(input):
     if tf.executing_eagerly() or not is_inexact(input):
         return raw.Relu(features=input)
     return tf.where(input <= 0, tf.zeros_like(input), input)
+
+
+@natives
+def round(input, decimals):
+    if not is_inexact(input):
+        return input
+    if decimals == 0:
+        return raw.Round(x=input)
+    scale = tf.constant(10.0 ** builtins.abs(decimals), input.dtype)
+    if decimals > 0:
+        return raw.RealDiv(x=raw.Round(x=raw.Mul(x=input, y=scale)), y=scale)
+    return raw.Mul(x=raw.Round(x=raw.RealDiv(x=input, y=scale)), y=scale)
 
 
 @natives

@@ -12,7 +12,7 @@ from unified.backends.torch.dtype import to_native
 natives = Natives()
 
 
-def _narrow(function):
+def narrow(function):
     """PyTorch's 64 bits for a bool tensor with a Python int become the 32 that every backend defaults to."""
 
     def native(input, other):
@@ -34,7 +34,7 @@ def _remainder(input, other):
     return torch.remainder(input, other)
 
 
-natives(**{name: _narrow(function) for name, function in {
+natives(**{name: narrow(function) for name, function in {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "floor_divide": operator.floordiv,
     "remainder": _remainder, "fmod": torch.fmod, "pow": operator.pow, "bitwise_and": operator.and_,
     "bitwise_or": operator.or_, "bitwise_xor": operator.xor,
@@ -44,12 +44,17 @@ natives(
     expm1=torch.expm1, log=torch.log, log1p=torch.log1p, log2=torch.log2, sqrt=torch.sqrt, rsqrt=torch.rsqrt,
     reciprocal=torch.reciprocal, sin=torch.sin, cos=torch.cos, tan=torch.tan, asin=torch.asin, acos=torch.acos,
     atan=torch.atan, sinh=torch.sinh, cosh=torch.cosh, tanh=torch.tanh, sigmoid=torch.sigmoid, erf=torch.erf,
-    relu=torch.relu, floor=torch.floor, ceil=torch.ceil, round=torch.round, trunc=torch.trunc, isnan=torch.isnan,
+    relu=torch.relu, floor=torch.floor, ceil=torch.ceil, trunc=torch.trunc, isnan=torch.isnan,
     isinf=torch.isinf, isfinite=torch.isfinite, eq=operator.eq, ne=operator.ne, lt=operator.lt, le=operator.le,
     gt=operator.gt, ge=operator.ge, logical_and=torch.logical_and, logical_or=torch.logical_or,
     logical_not=torch.logical_not, bitwise_not=torch.bitwise_not, clone=torch.clone, atan2=torch.atan2,
     logaddexp=torch.logaddexp,
 )  # fmt: skip
+
+
+@natives
+def round(input, decimals):
+    return torch.round(input, decimals=decimals) if decimals else torch.round(input)
 
 
 @natives

@@ -9,8 +9,10 @@ from unified import _dispatch
 from unified._tensor import Tensor
 from unified.ops import (
     arithmetic,
+    comparison,
     complex,
     contraction,
+    conversion,
     creation,
     distance,
     elementwise,
@@ -33,7 +35,9 @@ from unified.ops import (
 )  # fmt: skip
 
 _REFLECTED = frozenset(
-    {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__"}
+    {
+        "__rsub__", "__rdiv__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__", "__rlshift__", "__rrshift__",
+    }
 )  # fmt: skip
 
 

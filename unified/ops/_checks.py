@@ -108,3 +108,15 @@ def floating(input: Any, *_: Any) -> None:
     """The first operand is floating point or complex."""
     if not input.dtype.is_inexact:
         raise DTypeError(f"input must be floating point, not {input.dtype.name}; convert it with x.to(un.float32)")
+
+
+def is_complex_valued(value: Any) -> bool:
+    """Whether a number is complex, or the dtype of a tensor."""
+    return isinstance(value, complex) or (hasattr(value, "dtype") and bool(value.dtype.is_complex))
+
+
+def on_the_real_line(*values: Any) -> None:
+    """Operands broadcast, and none is complex."""
+    broadcastable(*values)
+    if any(is_complex_valued(value) for value in values):
+        raise DTypeError("complex numbers are not on the real line; take their .abs(), .real or .imag")

@@ -21,6 +21,7 @@ from unified.backends import registry
 from unified.backends.protocol import Backend
 from unified.errors import ArgumentError, DTypeError, MissingBackendError, OperandError, ShapeError
 from unified.ops._axes import sizes
+from unified.ops.elementwise import fill
 from unified.ops.shape import stack
 
 __all__ = [
@@ -371,7 +372,7 @@ def filled(input: Tensor, value: Any) -> Tensor:
         ShapeError: ``value`` has dimensions.
     """
     if not isinstance(value, Tensor):
-        return full_like(input, value)
+        return fill(input, value)
     if value.ndim:
         raise ShapeError(f"fill_: value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
     return copied(input, value)
@@ -380,7 +381,7 @@ def filled(input: Tensor, value: Any) -> Tensor:
 @front("zero_")
 def zeroed(input: Tensor) -> Tensor:
     """Zeros in the shape and dtype of ``input``: what ``x.zero_()`` rebinds to."""
-    return full_like(input, 0)
+    return fill(input, 0)
 
 
 @front("copy_")

@@ -11,16 +11,18 @@ from typing import Any
 from unified._dispatch import composite, front, op
 from unified._dtype import DType, Number, bool_
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError
-from unified.ops._checks import broadcastable
+from unified.errors import ArgumentError, DTypeError, ShapeError
+from unified.ops._checks import broadcastable, is_complex_valued, on_the_real_line
 
 __all__ = [
-    "abs", "acos", "add", "addcdiv", "addcmul", "asin", "atan", "atan2", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "ceil", "clamp", "cos", "cosh", "div", "eq", "erf", "exp", "expm1", "floor",
-    "floor_divide", "fmod", "ge", "gt", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log1p", "log2",
-    "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul",
-    "ne", "neg", "pow", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh",
-    "sqrt", "square", "sub", "tan", "tanh", "trunc", "where",
+    "abs", "absolute", "acos", "add", "addcdiv", "addcmul", "arccos", "arcsin", "arctan", "arctan2", "asin",
+    "atan", "atan2", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil", "clamp", "clip", "cos",
+    "cosh", "div", "divide", "eq", "erf", "exp", "expm1", "fill", "fix", "floor", "floor_divide", "fmod", "ge",
+    "greater", "greater_equal", "gt", "isfinite", "isinf", "isnan", "le", "lerp", "less", "less_equal", "log",
+    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum",
+    "minimum", "mul", "multiply", "ne", "neg", "negative", "not_equal", "pow", "reciprocal", "relu",
+    "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract", "tan",
+    "tanh", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 Operand = Tensor | Number
@@ -66,6 +68,13 @@ def _bounds(input: object, min: object, max: object) -> None:
     broadcastable(input, min, max)
 
 
+def _one_value(input: Any, value: Any) -> None:
+    if getattr(value, "shape", ()):
+        raise ShapeError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    if is_complex_valued(value) and not input.dtype.is_complex:
+        raise DTypeError(f"a complex value does not fit into {input.dtype.name}; give value.real")
+
+
 def _number_line(input: Any) -> None:
     if input.dtype.kind == "b":
         raise DTypeError("bools cannot be negated; use ~ or logical_not")
@@ -90,18 +99,22 @@ def _sub(input: Operand, other: Operand) -> Tensor:
     """``input - other``, broadcast."""
 
 
-@front("sub", "subtract", "sub_")
+@front("sub", "subtract", "sub_", "subtract_")
 def sub(input: Operand, other: Operand, *, alpha: Number = 1) -> Tensor:
     """``input - alpha * other``, broadcast. Example: ``sub([3, 2], 1) -> [2, 1]``."""
     return _sub(input, other if alpha == 1 else other * alpha)
 
 
-@op(methods=("mul", "multiply", "__mul__", "__rmul__"), inplace=True, check=_binary)
+@op(methods=("mul", "multiply", "multiply_", "__mul__", "__rmul__"), inplace=True, check=_binary)
 def mul(input: Operand, other: Operand) -> Tensor:
     """``input * other``, broadcast. Example: ``mul([1, 2], 3) -> [3, 6]``."""
 
 
-@op(methods=("div", "divide", "true_divide", "__truediv__", "__rtruediv__"), inplace=True, check=_division)
+@op(
+    methods=("div", "divide", "divide_", "true_divide", "true_divide_", "__truediv__", "__rtruediv__", "__rdiv__"),
+    inplace=True,
+    check=_division,
+)
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
     """``input / other``, broadcast; integers divide to floats. ``rounding_mode`` is None, "trunc" or "floor".
 
@@ -144,11 +157,11 @@ def pow(input: Operand, exponent: Operand) -> Tensor:
 
 
 @op(methods=("fmod",), inplace=True, check=_binary)
-def fmod(input: Operand, other: Operand) -> Tensor:
+def fmod(input: Tensor, other: Operand) -> Tensor:
     """C's modulus: the result has the sign of ``input``. Example: ``fmod([-3], 2) -> [-1]``."""
 
 
-@op(methods=("atan2", "arctan2"), check=_binary)
+@op(methods=("atan2", "arctan2", "arctan2_"), inplace=True, check=_binary)
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle in radians of the point ``(x=other, y=input)``, in ``[-pi, pi]``."""
 
@@ -189,12 +202,12 @@ def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
 # ---- unary ---------------------------------------------------------------------------------------------------
 
 
-@op(methods=("neg", "negative", "__neg__"), inplace=True, check=_number_line)
+@op(methods=("neg", "negative", "negative_", "__neg__"), inplace=True, check=_number_line)
 def neg(input: Tensor) -> Tensor:
     """``-input``."""
 
 
-@op(methods=("abs", "absolute", "__abs__"), inplace=True)
+@op(methods=("abs", "absolute", "absolute_", "__abs__"), inplace=True)
 def abs(input: Tensor) -> Tensor:
     """Absolute value; its gradient at 0 is 0."""
 
@@ -274,17 +287,17 @@ def tan(input: Tensor) -> Tensor:
     """Tangent of radians."""
 
 
-@op(methods=("asin",), inplace=True)
+@op(methods=("asin", "arcsin", "arcsin_"), inplace=True)
 def asin(input: Tensor) -> Tensor:
     """Inverse sine, in radians; NaN outside ``[-1, 1]``."""
 
 
-@op(methods=("acos",), inplace=True)
+@op(methods=("acos", "arccos", "arccos_"), inplace=True)
 def acos(input: Tensor) -> Tensor:
     """Inverse cosine, in radians; NaN outside ``[-1, 1]``."""
 
 
-@op(methods=("atan",), inplace=True)
+@op(methods=("atan", "arctan", "arctan_"), inplace=True)
 def atan(input: Tensor) -> Tensor:
     """Inverse tangent, in radians."""
 
@@ -330,11 +343,14 @@ def ceil(input: Tensor) -> Tensor:
 
 
 @op(methods=("round",), inplace=True)
-def round(input: Tensor) -> Tensor:
-    """The nearest integer, halves to even; gradient 0."""
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """Rounded to ``decimals`` places after the point, halves to even; gradient 0.
+
+    Example: ``round([2.5, 12.34]) -> [2., 12.]``; with ``decimals=1`` ``[2.5, 12.3]``, with ``-1`` ``[0., 10.]``.
+    """
 
 
-@op(methods=("trunc",), inplace=True)
+@op(methods=("trunc", "fix", "fix_"), inplace=True)
 def trunc(input: Tensor) -> Tensor:
     """The integer part; gradient 0."""
 
@@ -354,7 +370,7 @@ def isfinite(input: Tensor) -> Tensor:
     """Where the element is neither infinite nor NaN."""
 
 
-@op(methods=("clamp", "clip"), inplace=True, check=_bounds)
+@op(methods=("clamp", "clip", "clip_"), inplace=True, check=_bounds)
 def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """``input`` limited to ``[min, max]``; the gradient at a bound is 1.
 
@@ -365,53 +381,53 @@ def clamp(input: Tensor, min: Operand | None = None, max: Operand | None = None)
 # ---- comparison and logic ------------------------------------------------------------------------------------
 
 
-@op(methods=("eq", "__eq__"), check=_binary)
-def eq(input: Operand, other: Operand) -> Tensor:
+@op(methods=("eq", "__eq__"), inplace=True, check=_binary)
+def eq(input: Tensor, other: Operand) -> Tensor:
     """``input == other``, elementwise."""
 
 
-@op(methods=("ne", "__ne__"), check=_binary)
-def ne(input: Operand, other: Operand) -> Tensor:
+@op(methods=("ne", "not_equal", "not_equal_", "__ne__"), inplace=True, check=_binary)
+def ne(input: Tensor, other: Operand) -> Tensor:
     """``input != other``, elementwise."""
 
 
-@op(methods=("lt", "__lt__"), check=_binary)
-def lt(input: Operand, other: Operand) -> Tensor:
+@op(methods=("lt", "less", "less_", "__lt__"), inplace=True, check=on_the_real_line)
+def lt(input: Tensor, other: Operand) -> Tensor:
     """``input < other``, elementwise."""
 
 
-@op(methods=("le", "__le__"), check=_binary)
-def le(input: Operand, other: Operand) -> Tensor:
+@op(methods=("le", "less_equal", "less_equal_", "__le__"), inplace=True, check=on_the_real_line)
+def le(input: Tensor, other: Operand) -> Tensor:
     """``input <= other``, elementwise."""
 
 
-@op(methods=("gt", "__gt__"), check=_binary)
-def gt(input: Operand, other: Operand) -> Tensor:
+@op(methods=("gt", "greater", "greater_", "__gt__"), inplace=True, check=on_the_real_line)
+def gt(input: Tensor, other: Operand) -> Tensor:
     """``input > other``, elementwise."""
 
 
-@op(methods=("ge", "__ge__"), check=_binary)
-def ge(input: Operand, other: Operand) -> Tensor:
+@op(methods=("ge", "greater_equal", "greater_equal_", "__ge__"), inplace=True, check=on_the_real_line)
+def ge(input: Tensor, other: Operand) -> Tensor:
     """``input >= other``, elementwise."""
 
 
-@op(methods=("logical_and",), check=_binary)
+@op(methods=("logical_and",), inplace=True, check=_binary)
 def logical_and(input: Tensor, other: Tensor) -> Tensor:
     """Where both are nonzero."""
 
 
-@op(methods=("logical_or",), check=_binary)
+@op(methods=("logical_or",), inplace=True, check=_binary)
 def logical_or(input: Tensor, other: Tensor) -> Tensor:
     """Where either is nonzero."""
 
 
-@composite(methods=("logical_xor",), check=_binary)
+@composite(methods=("logical_xor",), inplace=True, check=_binary)
 def logical_xor(input: Tensor, other: Tensor) -> Tensor:
     """Where exactly one is nonzero."""
     return ne(logical_not(input), logical_not(other))
 
 
-@op(methods=("logical_not",))
+@op(methods=("logical_not",), inplace=True)
 def logical_not(input: Tensor) -> Tensor:
     """Where the element is zero."""
 
@@ -452,3 +468,23 @@ def cast(input: Tensor, dtype: DType) -> Tensor:
 @op(methods=("clone", "contiguous"))
 def clone(input: Tensor) -> Tensor:
     """A Tensor of the same value, through which gradients flow."""
+
+
+@op(check=_one_value)
+def fill(input: Tensor, value: Operand) -> Tensor:
+    """``value``, a number or a 0-d Tensor, in the shape and dtype of ``input``; gradients flow to ``value`` alone.
+
+    Raises:
+        ShapeError: ``value`` has dimensions.
+    """
+
+
+# ---- PyTorch's other names -------------------------------------------------------------------------------------
+
+absolute = abs
+arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
+clip = clamp
+divide = true_divide = div
+fix = trunc
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+multiply, negative, subtract = mul, neg, sub
