@@ -1,6 +1,6 @@
 """Special functions on TensorFlow: XLA's kernels with PyTorch's edge values, dtypes and derivatives.
 
-A slope calls the functions that have slopes themselves, never the kernels, so that every order of derivative is there.
+A slope calls functions that have slopes themselves, never kernels, so that there is every order of derivative.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from unified.ops._checks import broadcastable
 from unified.ops.elementwise import Operand, clamp, log, log1p, sin, where
 
 __all__ = [
-    "digamma", "erfc", "erfinv", "i0", "igamma", "igammac", "lgamma", "logit", "mvlgamma", "polygamma", "sinc", "xlogy",
+    "digamma", "erfc", "erfinv", "i0", "igamma", "igammac", "lgamma", "logit", "mvlgamma", "polygamma", "sinc",
+    "xlogy",
 ]  # fmt: skip
 
 _HALVES = (float16, bfloat16)
@@ -76,7 +77,7 @@ def erfc(input: Tensor) -> Tensor:
 
 @op(methods=("erfinv",), inplace=True, check=_real)
 def erfinv(input: Tensor) -> Tensor:
-    """The inverse of erf on ``[-1, 1]``, infinite at its ends, NaN outside. Example: ``erfinv([0.5]) -> [0.4769]``."""
+    """The inverse of erf on ``[-1, 1]``, infinite at both ends, NaN outside. Example: ``erfinv([0.5]) -> [0.48]``."""
 
 
 @op(check=_real)
@@ -206,16 +207,17 @@ def special_xlog1py(input: Operand, other: Operand) -> Tensor:
 
 @composite(methods=("logit",), inplace=True, check=_real)
 def logit(input: Tensor, eps: Operand | None = None) -> Tensor:
-    """``log(input / (1 - input))`` of ``input`` limited to ``[eps, 1 - eps]``; NaN outside ``[0, 1]`` without ``eps``.
+    """``log(input / (1 - input))`` of ``input`` limited to ``[eps, 1 - eps]``; without ``eps`` NaN outside ``[0, 1]``.
 
-    Its gradient is 0 where the limits hold. Example: ``logit([0.5, 0.75]) -> [0., log(3)]``.
+    The gradient is 0 where the limits hold. Example: ``logit([0.5, 0.75]) -> [0., log(3)]``.
     """
-    odds = _single(input)
+    share = _single(input)
     if eps is not None:
-        odds = clamp(odds, eps, 1 - eps)
+        share = clamp(share, eps, 1 - eps)
     else:
-        odds = odds * where((odds < 0) | (odds > 1), math.nan, 1.0)  # a product: its gradient outside is NaN too
-    return _rounded(log(odds) - log1p(-odds), input)
+        outside = (share < 0) | (share > 1)
+        share = share * where(outside, math.nan, 1.0)  # a product, whose gradient is NaN too
+    return _rounded(log(share) - log1p(-share), input)
 
 
 @composite(methods=("sinc",), inplace=True)
