@@ -207,7 +207,7 @@ def special_xlog1py(input: Operand, other: Operand) -> Tensor:
 
 @composite(methods=("logit",), inplace=True, check=_real)
 def logit(input: Tensor, eps: Operand | None = None) -> Tensor:
-    """``log(input / (1 - input))`` of ``input`` limited to ``[eps, 1 - eps]``; without ``eps`` NaN outside ``[0, 1]``.
+    """``log(input / (1 - input))`` of ``input`` limited to ``[eps, 1 - eps]``; NaN outside ``[0, 1]`` if None.
 
     The gradient is 0 where the limits hold. Example: ``logit([0.5, 0.75]) -> [0., log(3)]``.
     """
