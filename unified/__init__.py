@@ -49,6 +49,7 @@ from unified.ops.shape import *
 from unified.ops.solve import *
 from unified.ops.special import *
 from unified.ops.statistics import *
+from unified.ops.windows import *
 
 from unified import fft, linalg, masked, nn, optim, signal, special  # isort: skip
 from unified.random import (

@@ -55,3 +55,22 @@ def make_arange(start, step, length, dtype, device):
 @natives
 def make_full_like(input, value, dtype):
     return jnp.full_like(input, value, dtype=None if dtype is None else to_native(dtype))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 4))
+def _spaced(start, end, steps, base, dtype):
+    wide = jnp.complex128 if jnp.issubdtype(dtype, jnp.complexfloating) else jnp.float64
+    first, last = (jnp.asarray(limit).astype(wide) for limit in (start, end))
+    if jnp.issubdtype(dtype, jnp.integer):
+        first, last = jnp.trunc(first), jnp.trunc(last)
+    place = jnp.arange(steps, dtype=jnp.int32).astype(wide)
+    stride = (last - first) / max(steps - 1, 1)
+    rising, falling = first + stride * place, last - stride * (steps - 1 - place)
+    values = jnp.where(jnp.arange(steps) < max(steps // 2, steps == 1), rising, falling)
+    return (values if base is None else jnp.asarray(base).astype(wide) ** values).astype(dtype)
+
+
+@natives.having("eager")
+def make_spaced(start, end, steps, base, dtype, device):
+    with _scope(dtype, device), enable_x64(True):
+        return _spaced(start, end, steps, base, to_native(dtype))

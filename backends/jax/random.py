@@ -87,15 +87,44 @@ def random_uniform(state, size, low, span, dtype):
     return (unit * _double(span) + _double(low)).astype(to_native(dtype)).reshape(size), after
 
 
-@_wide
-def random_normal(state, size, mean, std, dtype):
-    count = math.prod(size)
+def _normal(state, count):
+    """``count`` standard normals as float64, and the state after them."""
     words, after = _words(state, count + count % 2)
     pairs = words.reshape(-1, 2).astype(jnp.float64)
     radius = jnp.sqrt(-2.0 * jnp.log((pairs[:, 0] + 1.0) * 2.0**-32))
     angle = pairs[:, 1] * (2.0 * math.pi * 2.0**-32)
-    normal = jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], -1).reshape(-1)[:count]
+    return jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], -1).reshape(-1)[:count], after
+
+
+@_wide
+def random_normal(state, size, mean, std, dtype):
+    normal, after = _normal(state, math.prod(size))
     return (normal * _double(std) + _double(mean)).astype(to_native(dtype)).reshape(size), after
+
+
+@_wide
+def random_log_normal(state, size, mean, std, dtype):
+    normal, after = _normal(state, math.prod(size))
+    return jnp.exp(normal * _double(std) + _double(mean)).astype(to_native(dtype)).reshape(size), after
+
+
+@_wide
+def random_cauchy(state, size, median, sigma, dtype):
+    words, after = _words(state, math.prod(size))
+    angle = ((words.astype(jnp.float64) + 0.5) * 2.0**-32 - 0.5) * math.pi
+    return (jnp.tan(angle) * _double(sigma) + _double(median)).astype(to_native(dtype)).reshape(size), after
+
+
+def _exponential(state, count):
+    """``count`` exponential values of rate 1 as float64, and the state after them."""
+    words, after = _words(state, count)
+    return -jnp.log((words.astype(jnp.float64) + 1.0) * 2.0**-32), after
+
+
+@_wide
+def random_geometric(state, size, rate, dtype):
+    waits, after = _exponential(state, math.prod(size))
+    return jnp.maximum(jnp.ceil(waits / _double(rate)), 1.0).astype(to_native(dtype)).reshape(size), after
 
 
 @_wide
@@ -107,9 +136,8 @@ def random_truncated(state, size, low, span, dtype):
 
 @_wide
 def random_exponential(state, size, rate, dtype):
-    words, after = _words(state, math.prod(size))
-    unit = (words.astype(jnp.float64) + 1.0) * 2.0**-32
-    return (-jnp.log(unit) / _double(rate)).astype(to_native(dtype)).reshape(size), after
+    waits, after = _exponential(state, math.prod(size))
+    return (waits / _double(rate)).astype(to_native(dtype)).reshape(size), after
 
 
 @_wide

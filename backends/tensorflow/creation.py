@@ -42,3 +42,18 @@ def make_arange(start, step, length, dtype, device):
 def make_full_like(input, value, dtype):
     native = input.dtype if dtype is None else to_native(dtype)
     return _filled(tuple(input.shape), value, native)
+
+
+@natives
+def make_spaced(start, end, steps, base, dtype, device):
+    native = to_native(dtype)
+    wide = tf.complex128 if native.is_complex else tf.float64
+    with tf.device(None if device is None else _device.to_native(device)):
+        first, last = (tf.cast(limit, wide) for limit in (start, end))
+        if native.is_integer:
+            first, last = (tf.cast(tf.cast(limit, tf.int64), wide) for limit in (first, last))
+        place = tf.cast(tf.range(steps), wide)
+        stride = (last - first) / max(steps - 1, 1)
+        rising, falling = first + stride * place, last - stride * (steps - 1 - place)
+        values = tf.where(tf.range(steps) < max(steps // 2, steps == 1), rising, falling)
+        return tf.cast(values if base is None else tf.pow(tf.cast(base, wide), values), native)

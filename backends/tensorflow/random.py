@@ -61,15 +61,45 @@ def random_uniform(state, size, low, span, dtype):
     return tf.reshape(tf.cast(unit * _double(span) + _double(low), to_native(dtype)), size), after
 
 
-@natives.having("program")
-def random_normal(state, size, mean, std, dtype):
-    count = math.prod(size)
+def _normal(state, count):
+    """``count`` standard normals as float64, and the state after them."""
     words, after = _words(state, count + count % 2)
     first, second = tf.unstack(_double(tf.reshape(words, [-1, 2])), axis=1)
     radius = tf.sqrt(-2.0 * tf.math.log((first + 1.0) * 2.0**-32))
     angle = second * (2.0 * math.pi * 2.0**-32)
-    normal = tf.reshape(tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], -1), [-1])[:count]
+    return tf.reshape(tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], -1), [-1])[:count], after
+
+
+@natives.having("program")
+def random_normal(state, size, mean, std, dtype):
+    normal, after = _normal(state, math.prod(size))
     return tf.reshape(tf.cast(normal * _double(std) + _double(mean), to_native(dtype)), size), after
+
+
+@natives.having("program")
+def random_log_normal(state, size, mean, std, dtype):
+    normal, after = _normal(state, math.prod(size))
+    return tf.reshape(tf.cast(tf.exp(normal * _double(std) + _double(mean)), to_native(dtype)), size), after
+
+
+@natives.having("program")
+def random_cauchy(state, size, median, sigma, dtype):
+    words, after = _words(state, math.prod(size))
+    angle = ((_double(words) + 0.5) * 2.0**-32 - 0.5) * math.pi
+    return tf.reshape(tf.cast(tf.tan(angle) * _double(sigma) + _double(median), to_native(dtype)), size), after
+
+
+def _exponential(state, count):
+    """``count`` exponential values of rate 1 as float64, and the state after them."""
+    words, after = _words(state, count)
+    return -tf.math.log((_double(words) + 1.0) * 2.0**-32), after
+
+
+@natives.having("program")
+def random_geometric(state, size, rate, dtype):
+    waits, after = _exponential(state, math.prod(size))
+    trials = tf.maximum(tf.math.ceil(waits / _double(rate)), _double(1.0))
+    return tf.reshape(tf.cast(trials, to_native(dtype)), size), after
 
 
 @natives.having("program")
@@ -81,9 +111,8 @@ def random_truncated(state, size, low, span, dtype):
 
 @natives.having("program")
 def random_exponential(state, size, rate, dtype):
-    words, after = _words(state, math.prod(size))
-    unit = (_double(words) + 1.0) * 2.0**-32
-    return tf.reshape(tf.cast(-tf.math.log(unit) / _double(rate), to_native(dtype)), size), after
+    waits, after = _exponential(state, math.prod(size))
+    return tf.reshape(tf.cast(waits / _double(rate), to_native(dtype)), size), after
 
 
 @natives.having("program")

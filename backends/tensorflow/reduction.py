@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
 from unified.backends.tensorflow.dtype import to_native
+from unified.backends.tensorflow.scan import running
 
 natives = Natives()
 raw = tf.raw_ops
@@ -87,18 +88,8 @@ def cumprod(input, dim, dtype):
         return input
     if tf.executing_eagerly():
         return raw.Cumprod(x=input, axis=dim)
-    return _scan_product(input, dim % input.shape.rank)
-
-
-def _scan_product(input, dim):
-    """Running products in log2(n) steps of plain products, whose gradients, unlike Cumprod's, hold at zeros."""
-    length, step = input.shape[dim], 1
-    while step < length:
-        head, tail = tf.split(input, [step, length - step], dim)
-        before = tf.split(input, [length - step, step], dim)[0]
-        input = tf.concat([head, tail * before], dim)
-        step *= 2
-    return input
+    # plain products, whose gradients, unlike Cumprod's, hold at zeros
+    return running(tf.multiply, input, dim % input.shape.rank)
 
 
 # ---- extremes -----------------------------------------------------------------------------------------------------

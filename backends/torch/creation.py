@@ -28,3 +28,11 @@ def make_arange(start, step, length, dtype, device):
 @natives
 def make_full_like(input, value, dtype):
     return torch.full_like(input, value, dtype=None if dtype is None else to_native(dtype))
+
+
+@natives
+def make_spaced(start, end, steps, base, dtype, device):
+    options = {"dtype": to_native(dtype), "device": _place(device)}
+    if base is None:
+        return torch.linspace(start, end, steps, **options)
+    return torch.logspace(start, end, steps, base, **options)

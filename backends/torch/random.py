@@ -79,15 +79,44 @@ def random_uniform(state, size, low, span, dtype):
     return unit.mul_(span).add_(low).to(dtype).reshape(size), after
 
 
-@natives
-def random_normal(state, size, mean, std, dtype):
-    count = math.prod(size)
+def _normal(state, count):
+    """``count`` standard normals as float64, and the state after them."""
     words, after = _words(state, count + count % 2)
     first, second = words.to(torch.float64).reshape(-1, 2).unbind(1)
     radius = ((first + 1.0) * 2.0**-32).log_().mul_(-2.0).sqrt_()
     angle = second * (2.0 * math.pi * 2.0**-32)
-    normal = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1).reshape(-1)[:count]
+    return torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1).reshape(-1)[:count], after
+
+
+@natives
+def random_normal(state, size, mean, std, dtype):
+    normal, after = _normal(state, math.prod(size))
     return normal.mul(std).add_(mean).to(to_native(dtype)).reshape(size), after
+
+
+@natives
+def random_log_normal(state, size, mean, std, dtype):
+    normal, after = _normal(state, math.prod(size))
+    return normal.mul(std).add_(mean).exp_().to(to_native(dtype)).reshape(size), after
+
+
+@natives
+def random_cauchy(state, size, median, sigma, dtype):
+    words, after = _words(state, math.prod(size))
+    angle = (words.to(torch.float64) + 0.5).mul_(2.0**-32).sub_(0.5).mul_(math.pi)
+    return angle.tan_().mul_(sigma).add_(median).to(to_native(dtype)).reshape(size), after
+
+
+def _exponential(state, count):
+    """``count`` exponential values of rate 1 as float64, and the state after them."""
+    words, after = _words(state, count)
+    return ((words.to(torch.float64) + 1.0) * 2.0**-32).log_().neg_(), after
+
+
+@natives
+def random_geometric(state, size, rate, dtype):
+    waits, after = _exponential(state, math.prod(size))
+    return waits.div_(rate).ceil_().clamp_(min=1.0).to(to_native(dtype)).reshape(size), after
 
 
 @natives
@@ -99,9 +128,8 @@ def random_truncated(state, size, low, span, dtype):
 
 @natives
 def random_exponential(state, size, rate, dtype):
-    words, after = _words(state, math.prod(size))
-    unit = (words.to(torch.float64) + 1.0) * 2.0**-32
-    return unit.log_().neg_().div_(rate).to(to_native(dtype)).reshape(size), after
+    waits, after = _exponential(state, math.prod(size))
+    return waits.div_(rate).to(to_native(dtype)).reshape(size), after
 
 
 @natives
@@ -115,7 +143,8 @@ def random_integers(state, size, low, last, dtype):
 def random_bernoulli(state, input):
     words, after = _words(state, input.numel())
     unit = ((words >> 8).to(torch.float32) * 2.0**-24).reshape(input.shape)
-    return (unit < input).to(input.dtype), after
+    drawn = (unit < input).to(input.dtype)
+    return (drawn + 0 * torch.floor(input) if input.requires_grad else drawn), after  # in the graph, with gradient 0
 
 
 @natives

@@ -51,7 +51,8 @@ def _samples(check: str, info: Any, dtype: torch.dtype, seed: int, limit: int) -
         return [None]
     if check == "errors":
         torch.manual_seed(seed)
-        return list(info.error_inputs("cpu")) if info.error_inputs_func is not None else []
+        refused = info.error_inputs("cpu") if info.error_inputs_func is not None else []
+        return [error for error in refused if database.strided(error.sample_input)]
     if check == "inplace":
         if info.get_inplace() is None:
             return []
@@ -132,6 +133,10 @@ def _same_shapes(found: list[Any], expected: list[Any]) -> None:
             raise FailedError(f"drew shape {tuple(one.shape)} for {tuple(other.shape)}")
 
 
+_UNNAMED = (lambda: None).__name__
+"""The name of an in-place variant that is no method, but the function itself with ``inplace=True``."""
+
+
 def inplace(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
     """The variant with the trailing underscore, on a copy: the same value, in the Tensor it is called on."""
     method = info.get_inplace()
@@ -143,9 +148,12 @@ def inplace(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype
         return  # PyTorch refuses this sample in place: its result would need another dtype or shape
     translate = Translator(dtype)
     target = translate(sample.input).clone()
-    if not hasattr(target, name):
+    if name == _UNNAMED:
+        found = ours(target, *translate(sample.args), **translate(sample.kwargs), inplace=True)
+    elif not hasattr(target, name):
         raise FailedError(f"un.Tensor has no {name}")
-    found = getattr(target, name)(*translate(sample.args), **translate(sample.kwargs))
+    else:
+        found = getattr(target, name)(*translate(sample.args), **translate(sample.kwargs))
     if found is not target:
         raise FailedError(f"{name} does not return the Tensor it is called on")
     if info.name not in spelling.RANDOM:
@@ -264,13 +272,14 @@ def errors(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype)
 
 def surface(info: Any, ours: Callable[..., Any], sample: None, dtype: torch.dtype) -> None:
     """The aliases, methods and in-place variants that PyTorch has of an op are there."""
-    absent = [f"un.{alias.name}" for alias in info.aliases if not _exists(un, alias.name)]
+    absent = [f"un.{alias.name}" for alias in info.aliases if not _exists(un, alias.name.removeprefix("torch."))]
     last = info.name.split(".")[-1]
     for name in [last, *[alias.name for alias in info.aliases if "." not in alias.name]]:
         if "." not in info.name and hasattr(torch.Tensor, name) and not hasattr(un.Tensor, name):
             absent.append(f"un.Tensor.{name}")
     variant = info.get_inplace()
-    if variant is not None and not hasattr(un.Tensor, variant.__name__):
+    named = variant is not None and variant.__name__ != _UNNAMED
+    if named and not hasattr(un.Tensor, variant.__name__):
         absent.append(f"un.Tensor.{variant.__name__}")
     if absent:
         raise FailedError(f"there is no {', '.join(absent)}")

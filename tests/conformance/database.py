@@ -69,6 +69,11 @@ _NO_COUNTERPART = (torch.memory_format, torch.layout)
 _NO_OPTIONS = ("pin_memory", "layout", "memory_format", "out")
 
 
+def strided(sample: Any) -> bool:
+    """Whether a sample asks for no layout but the one that we have."""
+    return sample.kwargs.get("layout") in (None, torch.strided)
+
+
 def _comparable(sample: Any) -> bool:
     """Whether a sample says nothing of memory layouts, which value semantics do not have."""
     if any(sample.kwargs.get(name) not in (None, False, torch.strided) for name in _NO_OPTIONS):

@@ -37,7 +37,8 @@ def _draws(info: Any, sample: Any) -> bool:
     results = []
     for shift in (0, 1, 2):
         with mock.patch("torch.manual_seed", lambda seed, shift=shift: seeded(seed + shift)):
-            results.append([r for r in flat(call(info.op, sample)) if isinstance(r, torch.Tensor)])
+            drawn = flat(call(info.op, sample))
+            results.append([r.clone() for r in drawn if isinstance(r, torch.Tensor)])  # some draw in place
     return not all(
         torch.equal(first, other) for later in results[1:] for first, other in zip(results[0], later, strict=True)
     )

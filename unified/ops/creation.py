@@ -26,10 +26,11 @@ from unified.ops.shape import stack
 
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_native", "from_numpy", "full",
-    "full_like", "get_default_dtype", "is_tensor", "linspace", "ones", "ones_like", "result_type",
-    "scalar_tensor", "tensor", "zeros", "zeros_like",
+    "full_like", "get_default_dtype", "is_tensor", "linspace", "logspace", "ones", "ones_like", "result_type",
+    "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 ]  # fmt: skip
 
+Operand = Tensor | Number
 Scalar = Number
 Place = Device | str | None
 
@@ -127,9 +128,11 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return tensor(array)
 
 
-def scalar_tensor(value: Number, *, dtype: DType | None = None, device: Place = None) -> Tensor:
+def scalar_tensor(
+    value: Number, *, dtype: DType | None = None, device: Place = None, requires_grad: bool = False
+) -> Tensor:
     """A 0-d Tensor of a Python number."""
-    return tensor(value, dtype=dtype, device=device)
+    return tensor(value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def from_native(native: Any) -> Tensor:
@@ -184,6 +187,24 @@ def make_arange(start: int, step: int, length: int, dtype: DType, device: Device
     """``length`` integers ``step`` apart; :func:`arange` is the public spelling."""
 
 
+def _spaces(start: Any, end: Any, steps: Any, base: Any, *_: Any) -> None:
+    if not isinstance(steps, int) or steps < 0:
+        raise ArgumentError(f"steps must be an int that is not negative, but it is {steps!r}")
+    for limit in (start, end):
+        if getattr(limit, "shape", ()):
+            raise ShapeError(f"start and end must be numbers or 0-d tensors, not of shape {tuple(limit.shape)}")
+
+
+@op(check=_spaces)
+def make_spaced(
+    start: Operand, end: Operand, steps: int, base: Operand | None, dtype: DType, device: Device | None
+) -> Tensor:
+    """``steps`` evenly spaced numbers, as powers of ``base`` if there is one; computed in 64 bits and rounded once.
+
+    :func:`linspace` and :func:`logspace` are the public spellings. For integers both ends are truncated first.
+    """
+
+
 @op()
 def make_full_like(input: Tensor, value: Scalar, dtype: DType | None) -> Tensor:
     """A Tensor of the shape, device and (unless given) dtype of ``input``, filled with ``value``."""
@@ -233,13 +254,35 @@ def empty(*size: Any, dtype: DType | None = None, device: Place = None, requires
     return made.requires_grad_() if requires_grad else made
 
 
-def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: Place = None) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: DType | None = None, device: Place = None, requires_grad: bool = False
+) -> Tensor:
     """Ones on the diagonal of an ``(n, m)`` matrix of zeros; square unless ``m`` is given."""
     columns = n if m is None else m
     _lengths("eye", (n, columns))
-    return from_host(current_backend(), np.eye(n, columns, dtype=np.float32), dtype, device)
+    made = from_host(current_backend(), np.eye(n, columns, dtype=np.float32), dtype, device)
+    return _required(made, requires_grad)
 
 
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Place = None) -> Tensor:
+    """Row and column numbers of the lower triangle of a ``(row, col)`` matrix, ``(2, n)``, row by row; int32.
+
+    It ends ``offset`` diagonals above the main one. Example: ``tril_indices(2, 2) -> [[0, 1, 1], [0, 0, 1]]``.
+    """
+    _lengths("tril_indices", (row, col))
+    return from_host(current_backend(), np.stack(np.tril_indices(row, offset, col)), dtype, device)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Place = None) -> Tensor:
+    """Row and column numbers of the upper triangle, which begins ``offset`` diagonals above the main one.
+
+    As :func:`tril_indices`. Example: ``triu_indices(2, 2) -> [[0, 0, 1], [0, 1, 1]]``.
+    """
+    _lengths("triu_indices", (row, col))
+    return from_host(current_backend(), np.stack(np.triu_indices(row, offset, col)), dtype, device)
+
+
+@front()
 def arange(
     start: float,
     end: float | None = None,
@@ -247,17 +290,20 @@ def arange(
     *,
     dtype: DType | None = None,
     device: Place = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from ``start`` (0 if only one is given) up to but without ``end``, ``step`` apart.
 
     int32 for ints, float32 for floats. Example: ``arange(3) -> [0, 1, 2]``.
 
     Raises:
-        ArgumentError: ``step`` is 0 or leads away from ``end``.
+        ArgumentError: ``step`` is 0 or leads away from ``end``, or an end is infinite.
     """
     if end is None:
         start, end = 0, start
     first, last, stride = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise ArgumentError(f"arange: there are infinitely many numbers from {first} to {last}")
     if stride == 0 or (last - first) / stride < 0:
         raise ArgumentError(f"arange: step {stride} does not lead from {first} to {last}")
     if isinstance(first, int) and isinstance(last, int) and isinstance(stride, int):
@@ -268,14 +314,40 @@ def arange(
     else:
         length = math.ceil((last - first) / stride)
     values = first + np.arange(length) * stride
-    return from_host(current_backend(), values, dtype, device)
+    return _required(from_host(current_backend(), values, dtype, device), requires_grad)
 
 
-def linspace(start: Number, end: Number, steps: int, *, dtype: DType | None = None, device: Place = None) -> Tensor:
-    """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; float32 unless told otherwise."""
-    if steps < 0:
-        raise ArgumentError(f"linspace: steps must be at least 0, not {steps}")
-    return from_host(current_backend(), np.linspace(start, end, steps), dtype or _dtype.float32, device)
+def linspace(
+    start: Operand, end: Operand, steps: int, *, dtype: DType | None = None, device: Place = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; float32 unless told otherwise.
+
+    Both are numbers or 0-d Tensors, through which no gradient flows. Example: ``linspace(0, 1, 3) -> [0, 0.5, 1]``.
+
+    Raises:
+        ArgumentError: ``steps`` is negative or no int.
+        ShapeError: an end has dimensions.
+    """
+    return _required(_spaced(start, end, steps, None, dtype, device), requires_grad)
+
+
+def logspace(
+    start: Operand, end: Operand, steps: int, base: float = 10.0, *, dtype: DType | None = None,
+    device: Place = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """``base ** linspace(start, end, steps)``. Example: ``logspace(0, 2, 3) -> [1, 10, 100]``."""
+    return _required(_spaced(start, end, steps, base, dtype, device), requires_grad)
+
+
+def _spaced(
+    start: Operand, end: Operand, steps: int, base: float | None, dtype: DType | None, device: Place
+) -> Tensor:
+    first, last = (limit.detach() if isinstance(limit, Tensor) else limit for limit in (start, end))
+    kept = dtype or (_dtype.complex64 if result_type(first, last).is_complex else _dtype.float32)
+    if not isinstance(first, Tensor) and not isinstance(last, Tensor):
+        first = tensor(first, dtype=kept if kept.is_inexact or kept.is_wide else None, device=device)
+    return make_spaced(first, last, steps, base, kept, _place(device))
 
 
 # ---- like another --------------------------------------------------------------------------------------------

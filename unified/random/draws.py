@@ -45,6 +45,25 @@ def random_exponential(state: Tensor, size: tuple[int, ...], rate: Scalar, dtype
 
 
 @op()
+def random_log_normal(
+    state: Tensor, size: tuple[int, ...], mean: Scalar, std: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """``exp(mean + std * n)``, with n of :func:`random_normal`."""
+
+
+@op()
+def random_cauchy(
+    state: Tensor, size: tuple[int, ...], median: Scalar, sigma: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """``median + sigma * tan(pi * ((word + 0.5) / 2**32 - 0.5))``."""
+
+
+@op()
+def random_geometric(state: Tensor, size: tuple[int, ...], rate: Scalar, dtype: DType) -> tuple[Tensor, ...]:
+    """``ceil(-log((word + 1) / 2**32) / rate)``, but at least 1; ``rate`` is ``-log(1 - p)``."""
+
+
+@op()
 def random_integers(
     state: Tensor, size: tuple[int, ...], low: Scalar, last: Scalar, dtype: DType
 ) -> tuple[Tensor, ...]:

@@ -1,6 +1,10 @@
-"""Methods of Tensor that overwrite it with random values. Each returns the Tensor."""
+"""Methods of Tensor that overwrite it with random values, and return it, or draw by its own values."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
 
 from unified._dtype import DType, Number
 from unified._tensor import Tensor
@@ -13,9 +17,17 @@ from unified.random.sampling import (
     draw,
     generator_for,
     integer_values,
+    multinomial,
     normal_values,
     uniform_values,
 )  # fmt: skip
+
+
+def _inexact(name: str, tensor: Tensor) -> DType:
+    dtype = tensor.dtype
+    if not dtype.is_inexact:
+        raise DTypeError(f"{name}: the Tensor must be floating point or complex, not {dtype.name}")
+    return dtype
 
 
 def _floating(name: str, tensor: Tensor) -> DType:
@@ -29,15 +41,24 @@ def _write(tensor: Tensor, values: Tensor) -> Tensor:
     return tensor._assign(values.to(device=tensor.device))
 
 
+def _drawn(
+    name: str, tensor: Tensor, op: Callable[..., Any], generator: Generator | None, *parameters: Number
+) -> Tensor:
+    """``op``'s values in the Tensor; each backend gets the parameters as the same floats."""
+    dtype = _floating(name, tensor)
+    values = [float(parameter) for parameter in parameters]  # type: ignore[arg-type]
+    return _write(tensor, draw(generator_for(tensor, generator), op, tuple(tensor.shape), *values, dtype))
+
+
 def uniform_(self: Tensor, low: Number = 0, high: Number = 1, *, generator: Generator | None = None) -> Tensor:
-    """Fills it with values uniform in ``[low, high)``."""
-    dtype = _floating("uniform_", self)
+    """Fills it with values uniform in ``[low, high)``; the parts of complex ones are."""
+    dtype = _inexact("uniform_", self)
     return _write(self, uniform_values(generator_for(self, generator), tuple(self.shape), low, high, dtype))
 
 
 def normal_(self: Tensor, mean: Number = 0, std: Number = 1, *, generator: Generator | None = None) -> Tensor:
-    """Fills it with normal values of mean ``mean`` and deviation ``std``."""
-    dtype = _floating("normal_", self)
+    """Fills it with normal values of mean ``mean`` and deviation ``std``, also where they are complex."""
+    dtype = _inexact("normal_", self)
     return _write(self, normal_values(generator_for(self, generator), tuple(self.shape), mean, std, dtype))
 
 
@@ -48,13 +69,35 @@ def bernoulli_(self: Tensor, p: Tensor | float = 0.5, *, generator: Generator | 
     return _write(self, bernoulli_mask(tuple(self.shape), p, self, generator))
 
 
+def log_normal_(self: Tensor, mean: Number = 1, std: Number = 2, *, generator: Generator | None = None) -> Tensor:
+    """Fills it with values whose logarithms are normal of mean ``mean`` and deviation ``std``."""
+    if not std > 0:  # type: ignore[operator]
+        raise ArgumentError(f"log_normal_: std must be positive, not {std}")
+    return _drawn("log_normal_", self, draws.random_log_normal, generator, mean, std)
+
+
+def cauchy_(self: Tensor, median: Number = 0, sigma: Number = 1, *, generator: Generator | None = None) -> Tensor:
+    """Fills it with values of Cauchy's distribution around ``median``, half of them at most ``sigma`` away."""
+    if not sigma > 0:  # type: ignore[operator]
+        raise ArgumentError(f"cauchy_: sigma must be positive, not {sigma}")
+    return _drawn("cauchy_", self, draws.random_cauchy, generator, median, sigma)
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fills it with how many trials it takes until the first success, each with probability ``p``: 1, 2, ..."""
+    if not 0 < p < 1:
+        raise ArgumentError(f"geometric_: p must lie between 0 and 1, without either, and it is {p}")
+    if self.dtype.kind not in "iuf":
+        raise DTypeError(f"geometric_: the Tensor must be of real numbers, not {self.dtype.name}")
+    chosen = generator_for(self, generator)
+    return _write(self, draw(chosen, draws.random_geometric, tuple(self.shape), -math.log1p(-p), self.dtype))
+
+
 def exponential_(self: Tensor, lambd: float = 1, *, generator: Generator | None = None) -> Tensor:
     """Fills it with exponentially distributed values of rate ``lambd``."""
     if not lambd > 0:
         raise ArgumentError(f"exponential_: lambd must be positive, not {lambd}")
-    dtype = _floating("exponential_", self)
-    chosen = generator_for(self, generator)
-    return _write(self, draw(chosen, draws.random_exponential, tuple(self.shape), float(lambd), dtype))
+    return _drawn("exponential_", self, draws.random_exponential, generator, lambd)
 
 
 _WHOLE = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
@@ -74,6 +117,10 @@ def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: G
     return _write(self, integer_values(generator_for(self, generator), tuple(self.shape), low, high, dtype))
 
 
-for _method in (uniform_, normal_, bernoulli_, exponential_, random_):
+for _method in (
+    uniform_, normal_, bernoulli_, log_normal_, cauchy_, geometric_, exponential_, random_,
+):  # fmt: skip
     _method.__qualname__ = f"Tensor.{_method.__name__}"
     setattr(Tensor, _method.__name__, _method)
+for _function in (bernoulli, multinomial):
+    setattr(Tensor, _function.__name__, _function)

@@ -10,15 +10,17 @@ import numpy as np
 
 from unified._device import current_device
 from unified._device import device as Device
-from unified._dtype import DType, Number, bfloat16, float16, float32, float64, int32, int64
+from unified._dispatch import composite, front, tracing
+from unified._dtype import DType, Number, bfloat16, complex64, complex128, float16, float32, float64, int32, int64
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError
-from unified.ops.elementwise import add
+from unified.ops.elementwise import add, isfinite
 from unified.random import draws
 from unified.random.generator import Generator, default_generator
 
 Place = Device | str | None
-_FLOATS = (float32, float64, float16, bfloat16)
+_PARTS = {complex64: float32, complex128: float64}
+_FLOATS = (float32, float64, float16, bfloat16, *_PARTS)
 
 
 def draw(generator: Generator, op: Callable[..., Any], *args: Any) -> Tensor:
@@ -51,6 +53,8 @@ def uniform_values(generator: Generator, size: tuple[int, ...], low: Number, hig
     The bounds are rounded to float32 first: then ``span * u`` is exact in float64, and whether a compiler fuses the
     multiplication with the addition changes no bit.
     """
+    if dtype.is_complex:
+        return _complex(uniform_values(generator, (*size, 2), low, high, _PARTS[dtype]))
     low, high = float(low), float(high)  # type: ignore[arg-type]
     if not low <= high:
         raise ArgumentError(f"uniform: low must not exceed high, but {low} > {high}")
@@ -61,7 +65,10 @@ def uniform_values(generator: Generator, size: tuple[int, ...], low: Number, hig
 
 
 def normal_values(generator: Generator, size: tuple[int, ...], mean: Number, std: Number, dtype: DType) -> Tensor:
-    """Normal with mean ``mean`` and standard deviation ``std``."""
+    """Normal with mean ``mean`` and standard deviation ``std``, to which both parts of a complex one contribute."""
+    if dtype.is_complex:
+        spread = float(std) * math.sqrt(0.5)  # type: ignore[arg-type]
+        return _complex(normal_values(generator, (*size, 2), 0.0, spread, _PARTS[dtype])) + mean
     mean, std = float(mean), float(std)  # type: ignore[arg-type]
     if std < 0:
         raise ArgumentError(f"normal: std must not be negative, but it is {std}")
@@ -84,6 +91,12 @@ def integer_values(generator: Generator, size: tuple[int, ...], low: int, high: 
     return draw(generator, draws.random_integers, size, low, last if last < 2**31 else last - 2**32, dtype)
 
 
+def _complex(parts: Tensor) -> Tensor:
+    """Complex numbers of the pairs in the last dimension."""
+    joined: Tensor = parts[..., 0] + parts[..., 1] * 1j
+    return joined
+
+
 def _single(value: float) -> float:
     return float(np.float32(value))
 
@@ -92,7 +105,7 @@ def _floating(name: str, dtype: DType | None) -> DType:
     if dtype is None:
         return float32
     if dtype not in _FLOATS:
-        raise DTypeError(f"{name}: dtype must be a floating one, not {dtype.name}")
+        raise DTypeError(f"{name}: dtype must be a floating or complex one, not {dtype.name}")
     return dtype
 
 
@@ -215,14 +228,17 @@ def normal(
     return randn_like(pattern, generator=generator) * std + mean
 
 
+@front()
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that ``input`` has in the same place, else 0, in the dtype of ``input``.
+
+    The gradient is 0.
 
     Raises:
         DTypeError: ``input`` is not floating point.
     """
     _probabilities("bernoulli", input)
-    return draw(generator_for(input, generator), draws.random_bernoulli, input.detach())
+    return draw(generator_for(input, generator), draws.random_bernoulli, input)
 
 
 def _probabilities(name: str, input: Tensor) -> None:
@@ -248,6 +264,13 @@ def _threshold(p: float) -> int:
     return math.floor(p * 2**24 + 0.5)
 
 
+@composite(name="are_weights")
+def _are_weights(input: Tensor) -> Tensor:
+    """Whether all are finite and not negative, and one of each row is above 0."""
+    return ((input >= 0) & isfinite(input)).all() & (input > 0).any(-1).all()
+
+
+@front()
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
@@ -265,6 +288,8 @@ def multinomial(
         ShapeError, DTypeError, ArgumentError: the weights or ``num_samples`` do not fit.
     """
     shape = tuple(input.shape)
+    if shape and shape[-1] > 2**24:
+        raise ShapeError(f"multinomial: {shape[-1]} categories are more than 2**24")
     if len(shape) not in (1, 2) or 0 in shape:
         raise ShapeError(f"multinomial: weights must have 1 or 2 dimensions, none of them empty, not {shape}")
     _probabilities("multinomial", input)
@@ -272,5 +297,7 @@ def multinomial(
         raise ArgumentError(f"multinomial: num_samples must be at least 1, not {num_samples}")
     if not replacement and num_samples > shape[-1]:
         raise ArgumentError(f"multinomial: {num_samples} samples of {shape[-1]} categories need replacement=True")
+    if tracing() is None and not _are_weights(input.detach()).item():
+        raise ArgumentError("multinomial: weights must be finite and not negative, and each row needs a positive one")
     chosen = generator_for(input, generator)
     return draw(chosen, draws.random_multinomial, input.detach(), num_samples, bool(replacement))
