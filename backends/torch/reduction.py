@@ -67,23 +67,17 @@ def cumprod(input, dim, dtype):
     return torch.cumprod(input, dim, dtype=_accumulator(input, dtype))
 
 
-def _correction(unbiased, correction):
-    return correction if correction is not None else 1 if unbiased is None else int(unbiased)
+def _moment(function):
+    def native(input, dim, keepdim, correction):
+        return function(input, dim, correction=correction, keepdim=keepdim)
+
+    return native
 
 
-@natives
-def var(input, dim, unbiased, keepdim, correction):
-    return torch.var(input, dim, correction=_correction(unbiased, correction), keepdim=keepdim)
-
-
-@natives
-def std(input, dim, unbiased, keepdim, correction):
-    return torch.std(input, dim, correction=_correction(unbiased, correction), keepdim=keepdim)
-
-
-@natives
-def var_mean(input, dim, unbiased, keepdim, correction):
-    return torch.var_mean(input, dim, correction=_correction(unbiased, correction), keepdim=keepdim)
+natives(
+    var=_moment(torch.var), std=_moment(torch.std), var_mean=_moment(torch.var_mean),
+    std_mean=_moment(torch.std_mean),
+)  # fmt: skip
 
 
 @natives
