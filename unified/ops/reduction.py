@@ -15,7 +15,7 @@ from unified._dispatch import composite, front, op
 from unified._dtype import DType
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
-from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, pow, sqrt, square, sub, where
+from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, neg, pow, sqrt, square, sub, where
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
@@ -329,7 +329,7 @@ def norm(
     if math.isinf(order):
         return amax(magnitudes, dim, keepdim) if order > 0 else amin(magnitudes, dim, keepdim)
     if order == 0:
-        return sum(where(magnitudes == 0, 0.0, magnitudes * 0 + 1.0), dim, keepdim)
+        return sum(ne(magnitudes, 0).to(magnitudes.dtype), dim, keepdim)
     return _power_norm(magnitudes, order, dim, keepdim)
 
 
@@ -431,6 +431,12 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 @op(methods=("log_softmax",), check=_normalizes)
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``x - logsumexp(x)`` along ``dim``: the logarithm of :func:`softmax`, accurate where that is near 0."""
+
+
+@composite(name="softmin", check=_normalizes)
+def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """Softmax of ``-input`` along ``dim``; ``un.nn.functional.softmin`` is the public spelling."""
+    return softmax(neg(input), dim, dtype)
 
 
 # ---- orders -------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ from unified.nn.functional.normalization import (
 )  # fmt: skip
 from unified.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from unified.ops.elementwise import relu, sigmoid, tanh
-from unified.ops.reduction import log_softmax, softmax
+from unified.ops.reduction import log_softmax, softmax, softmin
 from unified.ops.shape import pad
 
 __all__ = [
@@ -53,5 +53,6 @@ __all__ = [
     "embedding", "gelu", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div",
     "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss",
     "nll_loss", "normalize", "one_hot", "pad", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
-    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh", "tanhshrink",
+    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softmin", "softplus", "softsign", "tanh",
+    "tanhshrink",
 ]  # fmt: skip
