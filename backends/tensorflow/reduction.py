@@ -16,11 +16,11 @@ raw = tf.raw_ops
 
 def _dims(input, dim):
     """Dims for a kernel: a cached tensor when it runs eagerly, else a list."""
-    dims = _listed(input, dim)
+    dims = listed(input, dim)
     return _axes(dims) if tf.executing_eagerly() else list(dims)
 
 
-def _listed(input, dim):
+def listed(input, dim):
     """A tuple of dims; empty or None means all, and a 0-d tensor has none."""
     rank = input.shape.rank
     if dim is None or dim == () or not rank:
@@ -210,7 +210,7 @@ _program("argmin", _index(False))
 
 @natives.having("program")
 def logsumexp(input, dim, keepdim):
-    dims = _listed(input, dim)
+    dims = listed(input, dim)
     largest = tf.stop_gradient(tf.reduce_max(input, dims, keepdims=True))
     largest = tf.where(tf.math.is_finite(largest), largest, tf.zeros_like(largest))
 

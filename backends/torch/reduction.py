@@ -12,7 +12,7 @@ natives = Natives()
 _NARROW_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32)
 
 
-def _accumulator(input, dtype):
+def accumulator(input, dtype):
     """The dtype of a sum or product: int32 for what is narrower, where PyTorch takes int64."""
     if dtype is not None:
         return to_native(dtype)
@@ -21,7 +21,7 @@ def _accumulator(input, dtype):
 
 @natives
 def sum(input, dim, keepdim, dtype):
-    return torch.sum(input, dim, keepdim, dtype=_accumulator(input, dtype))
+    return torch.sum(input, dim, keepdim, dtype=accumulator(input, dtype))
 
 
 @natives
@@ -31,7 +31,7 @@ def mean(input, dim, keepdim, dtype):
 
 @natives
 def prod(input, dim, keepdim, dtype):
-    target = _accumulator(input, dtype)
+    target = accumulator(input, dtype)
     if isinstance(dim, int):
         return torch.prod(input, dim, keepdim, dtype=target)
     flat, shape = _flattened(input, dim, keepdim)
@@ -42,7 +42,7 @@ def _flattened(input, dim, keepdim):
     """The reduced dims as one at the end, and the shape of the result."""
     dims = {index % input.ndim for index in dim} if dim else set(range(input.ndim))
     kept = [index for index in range(input.ndim) if index not in dims]
-    flat = input.permute(*kept, *sorted(dims)).reshape(*[input.shape[i] for i in kept], -1)
+    flat = input.permute((*kept, *sorted(dims))).reshape((*[input.shape[i] for i in kept], -1))
     shape = [1 if i in dims else n for i, n in enumerate(input.shape) if keepdim or i not in dims]
     return flat, shape
 
@@ -59,31 +59,25 @@ def all(input, dim, keepdim):
 
 @natives
 def cumsum(input, dim, dtype):
-    return torch.cumsum(input, dim, dtype=_accumulator(input, dtype))
+    return torch.cumsum(input, dim, dtype=accumulator(input, dtype))
 
 
 @natives
 def cumprod(input, dim, dtype):
-    return torch.cumprod(input, dim, dtype=_accumulator(input, dtype))
+    return torch.cumprod(input, dim, dtype=accumulator(input, dtype))
 
 
-def _correction(unbiased, correction):
-    return correction if correction is not None else 1 if unbiased is None else int(unbiased)
+def _moment(function):
+    def native(input, dim, keepdim, correction):
+        return function(input, dim, correction=correction, keepdim=keepdim)
+
+    return native
 
 
-@natives
-def var(input, dim, unbiased, keepdim, correction):
-    return torch.var(input, dim, correction=_correction(unbiased, correction), keepdim=keepdim)
-
-
-@natives
-def std(input, dim, unbiased, keepdim, correction):
-    return torch.std(input, dim, correction=_correction(unbiased, correction), keepdim=keepdim)
-
-
-@natives
-def var_mean(input, dim, unbiased, keepdim, correction):
-    return torch.var_mean(input, dim, correction=_correction(unbiased, correction), keepdim=keepdim)
+natives(
+    var=_moment(torch.var), std=_moment(torch.std), var_mean=_moment(torch.var_mean),
+    std_mean=_moment(torch.std_mean),
+)  # fmt: skip
 
 
 @natives

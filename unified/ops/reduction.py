@@ -15,12 +15,12 @@ from unified._dispatch import composite, front, op
 from unified._dtype import DType
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
-from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, pow, sqrt, square, sub, where
+from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, neg, pow, sqrt, square, sub, where
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
-    "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "sort", "std", "sum", "topk",
-    "var", "var_mean",
+    "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "sort", "std", "std_mean", "sum",
+    "topk", "var", "var_mean",
 ]  # fmt: skip
 
 Dim = int | Sequence[int] | None
@@ -37,6 +37,13 @@ class VarianceAndMean(NamedTuple):
     """What ``var_mean`` returns."""
 
     var: Tensor
+    mean: Tensor
+
+
+class DeviationAndMean(NamedTuple):
+    """What ``std_mean`` returns."""
+
+    std: Tensor
     mean: Tensor
 
 
@@ -161,56 +168,128 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 # ---- moments and norms -------------------------------------------------------------------------------------------
 
 
-def _degrees(input: Tensor, dim: Dim, unbiased: bool | None, correction: float | None) -> float:
-    count = math.prod(input.shape[index] for index in _dims(input, dim))
+def _chosen(dim: Any, axis: Any, keepdim: bool, keepdims: bool | None) -> tuple[Any, bool]:
+    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
+
+
+Correction = float | None
+
+
+class _Moment(NamedTuple):
+    """The arguments of a moment, whichever way they were written."""
+
+    dim: Dim
+    keepdim: bool
+    correction: float
+
+
+def _moment(
+    dim: Dim | bool, unbiased: bool | None, keepdim: bool, correction: Correction, axis: Dim, keepdims: bool | None
+) -> _Moment:
+    """PyTorch's overloads in one: ``var(x, True)`` says ``unbiased``, ``var(x, 1)`` a dimension."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise ArgumentError("give unbiased or correction, not both")
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    return builtins.max(count - correction, 0)
+    dim, keepdim = _chosen(dim, axis, keepdim, keepdims)
+    return _Moment(tuple(dim) if isinstance(dim, list) else dim, keepdim, correction)
 
 
-@composite(methods=("var",), check=_reduces_moments)
+@composite(name="var", check=_reduces_moments)
+def _var(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> Tensor:
+    """Variance over ``dim``."""
+    deviations = sub(input, mean(input, dim, True))
+    squares = square(abs(deviations) if input.dtype.is_complex else deviations)
+    total = sum(squares, dim, keepdim)
+    degrees = math.prod(input.shape[index] for index in _dims(input, dim)) - correction
+    return div(total, degrees) if degrees > 0 else mul(total, math.inf)
+
+
+@composite(name="std", check=_reduces_moments)
+def _std(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> Tensor:
+    """Standard deviation over ``dim``."""
+    return _root(_var(input, dim, keepdim, correction))
+
+
+@composite(name="var_mean", check=_reduces_moments)
+def _var_mean(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> VarianceAndMean:
+    """Variance and mean over ``dim``."""
+    return VarianceAndMean(_var(input, dim, keepdim, correction), mean(input, dim, keepdim))
+
+
+@composite(name="std_mean", check=_reduces_moments)
+def _std_mean(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> DeviationAndMean:
+    """Standard deviation and mean over ``dim``."""
+    return DeviationAndMean(_std(input, dim, keepdim, correction), mean(input, dim, keepdim))
+
+
+@front("var")
 def var(
     input: Tensor,
-    dim: Dim = None,
+    dim: Dim | bool = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
-    correction: float | None = None,
+    correction: Correction = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """Variance over ``dim``: squared deviations summed and divided by ``n - correction`` (1 by default).
 
-    ``unbiased`` is PyTorch's older name: True for ``correction=1``, False for 0. Example: ``var([1., 3.]) -> 2.``
+    ``unbiased``, alone also in the place of ``dim``, is PyTorch's older name: True for ``correction=1``, False for 0.
+    Example: ``var([1., 3.]) -> 2.``
+
+    Raises:
+        ArgumentError: both ``unbiased`` and ``correction`` are given.
     """
-    deviations = sub(input, mean(input, dim, True))
-    degrees = _degrees(input, dim, unbiased, correction)
-    total = sum(square(deviations), dim, keepdim)
-    return div(total, degrees) if degrees else mul(total, math.inf)
+    return _var(input, *_moment(dim, unbiased, keepdim, correction, axis, keepdims))
 
 
-@composite(methods=("std",), check=_reduces_moments)
+@front("std")
 def std(
     input: Tensor,
-    dim: Dim = None,
+    dim: Dim | bool = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
-    correction: float | None = None,
+    correction: Correction = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
 ) -> Tensor:
     """Standard deviation over ``dim``, as :func:`var`; the gradient of a constant's is 0."""
-    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+    return _std(input, *_moment(dim, unbiased, keepdim, correction, axis, keepdims))
 
 
-@composite(methods=("var_mean",), check=_reduces_moments)
+@front("var_mean")
 def var_mean(
     input: Tensor,
-    dim: Dim = None,
+    dim: Dim | bool = None,
     unbiased: bool | None = None,
     keepdim: bool = False,
     *,
-    correction: float | None = None,
+    correction: Correction = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
 ) -> VarianceAndMean:
     """Variance and mean over ``dim``, as :func:`var` and :func:`mean`."""
-    return VarianceAndMean(var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim))
+    return _var_mean(input, *_moment(dim, unbiased, keepdim, correction, axis, keepdims))
+
+
+@front("std_mean")
+def std_mean(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Correction = None,
+    axis: Dim = None,
+    keepdims: bool | None = None,
+) -> DeviationAndMean:
+    """Standard deviation and mean over ``dim``, as :func:`std` and :func:`mean`."""
+    return _std_mean(input, *_moment(dim, unbiased, keepdim, correction, axis, keepdims))
 
 
 def _root(input: Tensor) -> Tensor:
@@ -250,7 +329,7 @@ def norm(
     if math.isinf(order):
         return amax(magnitudes, dim, keepdim) if order > 0 else amin(magnitudes, dim, keepdim)
     if order == 0:
-        return sum(where(magnitudes == 0, 0.0, magnitudes * 0 + 1.0), dim, keepdim)
+        return sum(ne(magnitudes, 0).to(magnitudes.dtype), dim, keepdim)
     return _power_norm(magnitudes, order, dim, keepdim)
 
 
@@ -285,10 +364,6 @@ def _max_along(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndic
 @op(name="min", check=_selects)
 def _min_along(input: Tensor, dim: int, keepdim: bool = False) -> ValuesAndIndices:
     """Smallest elements along ``dim`` and their indices."""
-
-
-def _chosen(dim: Any, axis: Any, keepdim: bool, keepdims: bool | None) -> tuple[Any, bool]:
-    return (dim if axis is None else axis), (keepdim if keepdims is None else keepdims)
 
 
 @front("max")
@@ -356,6 +431,12 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 @op(methods=("log_softmax",), check=_normalizes)
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``x - logsumexp(x)`` along ``dim``: the logarithm of :func:`softmax`, accurate where that is near 0."""
+
+
+@composite(name="softmin", check=_normalizes)
+def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """Softmax of ``-input`` along ``dim``; ``un.nn.functional.softmin`` is the public spelling."""
+    return softmax(neg(input), dim, dtype)
 
 
 # ---- orders -------------------------------------------------------------------------------------------------------

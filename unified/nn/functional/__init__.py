@@ -52,15 +52,5 @@ from unified.nn.functional.normalization import (
 )  # fmt: skip
 from unified.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from unified.ops.elementwise import relu, sigmoid, tanh
-from unified.ops.reduction import log_softmax, softmax
+from unified.ops.reduction import log_softmax, softmax, softmin
 from unified.ops.shape import pad
-
-__all__ = [
-    "adaptive_avg_pool2d", "alpha_dropout", "avg_pool2d", "batch_norm", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv3d", "cosine_similarity", "cross_entropy",
-    "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "embedding", "feature_alpha_dropout", "gelu", "glu",
-    "group_norm", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "nll_loss", "normalize",
-    "one_hot", "pad", "relu", "relu6", "rms_norm", "rrelu", "scaled_dot_product_attention", "selu", "sigmoid",
-    "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh", "tanhshrink",
-]  # fmt: skip
