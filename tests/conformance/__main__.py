@@ -4,6 +4,7 @@
     python -m tests.conformance --backend jax --grad add linalg.  gradients, of names that are or start with these
     python -m tests.conformance --backend jax --check errors      values, grad, gradgrad, inplace, errors or compiled
     python -m tests.conformance --backend jax --dtype int32
+    python -m tests.conformance --all --write docs/conformance.md
 
 Prints ``N of M op names pass`` and why the others do not. Exit code 1 if one fails that is not on the published
 list (``expected.py``), or if one on it passes.
@@ -15,31 +16,44 @@ import argparse
 import os
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")  # a sweep compiles more than it computes
 
-import torch
-
 import unified as un
-from tests.conformance import checks, database, sweep
+from tests.conformance import checks, database, publish, sweep
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="names, or what they start with if it ends in a dot")
-    parser.add_argument("--backend", required=True, choices=un.available_backends())
+    parser.add_argument("--backend", choices=un.available_backends(), help="one backend; --all takes all by default")
     parser.add_argument("--check", default="values", choices=list(checks.CHECKS))
     parser.add_argument("--grad", action="store_true", help="the same as --check grad")
-    parser.add_argument("--dtype", help="by default float32, or what a name has where that is not supported")
+    parser.add_argument(
+        "--dtype", default="", help="by default float32, or what a name has where that is not supported"
+    )
     parser.add_argument("--samples", type=int, default=8, help="samples of each entry, spread over all of them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all", action="store_true", help="every check, dtype and backend of the plan")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of --all")
+    parser.add_argument("--write", type=Path, help="where --all writes its tables, in Markdown")
     options = parser.parse_args()
-    check = "grad" if options.grad else options.check
     names = _chosen(options.names)
     start = time.monotonic()
-    dtype = getattr(torch, options.dtype) if options.dtype else None
-    results = sweep.run(options.backend, check, dtype, names, options.seed, options.samples)
-    unexpected = sweep.report(results, sys.stdout)
+    if options.all:
+        backends = (options.backend,) if options.backend else un.available_backends()
+        results = sweep.run_all(backends, names, options.jobs)
+        unexpected = publish.summarize(results, sys.stdout)
+        if options.write is not None:
+            options.write.write_text(publish.page(results, names))
+    elif options.backend is None:
+        parser.error("--backend is needed, or --all")
+    else:
+        step = sweep.Step("grad" if options.grad else options.check, options.dtype, options.samples, options.seed)
+        unexpected = sweep.report(sweep.run(options.backend, step, names), sys.stdout)
     print(f"{time.monotonic() - start:.0f} s")
     return 1 if unexpected else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -118,13 +118,12 @@ def _values(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype
     expected = oracle.call(theirs, sample)
     if theirs is not info.op:
         _same_shapes(flat(expected), flat(oracle.call(info.op, sample)))
-    process = sample.output_process_fn_grad
-    _compare(
-        flat(process(found)),
-        flat(process(expected)),
-        lambda: flat(process(oracle.call(theirs, oracle.wide(sample)))),
-        "result",
-    )
+    pointed_to = oracle.pointed_to(info, sample)
+
+    def process(result: Any) -> list[Any]:
+        return flat(pointed_to(sample.output_process_fn_grad(result)))
+
+    _compare(process(found), process(expected), lambda: process(oracle.call(theirs, oracle.wide(sample))), "result")
 
 
 def _same_shapes(found: list[Any], expected: list[Any]) -> None:
@@ -295,6 +294,36 @@ def compiled(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtyp
         return ours(input, *args, **kwargs)
 
     _values(info, ours, sample, dtype, program(*given))
+
+
+def compiled_together(named: Sequence[Sequence[tuple[Any, torch.dtype]]], seed: int, limit: int) -> list[int] | None:
+    """How many samples of each name pass as parts of one program, or None if one of them does not."""
+    parts = [
+        (info, spelling.ours(info), sample, dtype, place)
+        for place, entries in enumerate(named)
+        for info, dtype in entries
+        for sample in _samples("compiled", info, dtype, seed, limit)
+    ]
+
+    @un.compile
+    def program(arguments: list[Any]) -> list[Any]:
+        return [
+            ours(input, *args, **kwargs)
+            for (_, ours, *_), (input, args, kwargs) in zip(parts, arguments, strict=True)
+        ]
+
+    given = []
+    for _, _, sample, dtype, _ in parts:
+        translate = Translator(dtype)
+        given.append((translate(sample.input), translate(sample.args), translate(sample.kwargs)))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for (info, ours, sample, dtype, _), found in zip(parts, program(given), strict=True):
+                _values(info, ours, sample, dtype, found)
+    except Exception:  # whatever it is: each name on its own will tell
+        return None
+    return [sum(place == index for *_, place in parts) for index in range(len(named))]
 
 
 CHECKS: dict[str, Callable[..., None]] = {

@@ -100,6 +100,25 @@ def cotangents(outputs: list[torch.Tensor], seed: int) -> list[torch.Tensor]:
     ]
 
 
+def pointed_to(info: Any, sample: Any) -> Function:
+    """What makes indices among equal elements comparable: the elements they point to in the sample's input.
+
+    For an op that orders elements without being asked for a stable order; the identity for every other.
+    """
+    if info.name not in spelling.ORDERS or sample.kwargs.get("stable") or not sample.input.ndim:
+        return lambda result: result
+    place = spelling.ORDERS[info.name]
+    dim = sample.kwargs.get("dim", sample.args[place] if len(sample.args) > place else -1)
+
+    def elements(result: Any) -> list[Any]:
+        members = flat(result)
+        indices = members[-1]
+        indices = indices.long() if isinstance(indices, torch.Tensor) else torch.from_numpy(indices.numpy()).long()
+        return [*members[:-1], *torch.gather(sample.input, dim, indices).flatten().tolist()]
+
+    return elements
+
+
 def zero_for_none(gradient: torch.Tensor | None, leaf: torch.Tensor) -> torch.Tensor:
     """PyTorch says None where a kernel does not look at an operand, which is a matter of its implementation."""
     return torch.zeros_like(leaf) if gradient is None else gradient

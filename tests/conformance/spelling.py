@@ -56,6 +56,10 @@ RANDOM = {
 }  # fmt: skip
 """Names that may draw random numbers; where a sample does, see ``oracle.function_of``."""
 
+ORDERS: dict[str, int] = {"sort": 0, "argsort": 0, "topk": 1}
+"""Names whose indices PyTorch leaves open among equal elements, and where ``dim`` stands in the arguments that follow
+the input; see ``oracle.pointed_to``."""
+
 _SPELLED: dict[str, Callable[..., Any]] = {
     "item": lambda x: x.item(),
     "T": _attribute("T"),

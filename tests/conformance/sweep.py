@@ -1,9 +1,10 @@
-"""One check of many names on one backend, and what is printed of it."""
+"""One check of many names on one backend, what is printed of it, and the plan of the whole sweep."""
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TextIO
 
 import torch
@@ -12,12 +13,42 @@ import unified as un
 from tests.conformance import checks, database, expected
 
 
+class Step(NamedTuple):
+    """One check in one dtype (empty: float32, or what a name has), with samples drawn from a seed."""
+
+    check: str
+    dtype: str
+    limit: int
+    seed: int = 0
+
+
+PLAN = (
+    Step("surface", "", 1),
+    Step("values", "", 8),
+    Step("grad", "", 4),
+    Step("gradgrad", "", 2),
+    Step("inplace", "", 2),
+    Step("errors", "", 99),
+    Step("compiled", "", 1),
+    Step("values", "bfloat16", 2),
+    Step("values", "float64", 2),
+    Step("values", "int32", 2),
+    Step("values", "bool", 2),
+    Step("values", "complex64", 2),
+    Step("values", "", 4, seed=1),
+    Step("grad", "", 2, seed=1),
+)  # fmt: skip
+"""Everything that ``--all`` runs on each backend; the last two are the second, independent draw."""
+
+BATCH = 12
+"""Names that are compiled together, where one program each would take inductor an hour."""
+
+
 class Result(NamedTuple):
     """One check of one name: of all its entries together."""
 
     backend: str
-    check: str
-    dtype: str
+    step: Step
     name: str
     samples: int
     failure: str | None
@@ -29,40 +60,49 @@ class Result(NamedTuple):
         return (self.failure is None) is (self.reason is not None)
 
 
-def run(
-    backend: str,
-    check: str,
-    dtype: torch.dtype | None,
-    names: Sequence[str],
-    seed: int,
-    limit: int,
-    progress: bool = True,
-) -> list[Result]:
-    """Checks each name, in ``dtype`` or (None) the first of ``database.DTYPES`` that an entry supports.
-
-    Names that do not support the dtype, and names without a sample to check, are left out.
-    """
-    results = []
-    needs_grad = check in ("grad", "gradgrad")
+def run(backend: str, step: Step, names: Sequence[str]) -> list[Result]:
+    """Checks each name on one backend. Names without the dtype or without a sample to check are left out."""
     with un.backend(backend):
-        for position, name in enumerate(names):
-            if progress and sys.stderr.isatty():
-                print(f"\r{position + 1}/{len(names)} {name:50}", end="", file=sys.stderr)
-            count, failure = 0, None
-            for info in database.entries()[name]:
-                tested = dtype if dtype is not None else database.first_dtype(info)
-                if tested is None or not database.supports(info, tested, needs_grad):
-                    continue
-                outcome = checks.run(check, info, tested, seed, limit)
-                count += outcome.samples
-                if outcome.failure is not None:
-                    variant = f" ({info.variant_test_name})" if info.variant_test_name else ""
-                    failure = failure or outcome.failure + variant
-            if count or failure:
-                named = "" if dtype is None else str(dtype).removeprefix("torch.")
-                why = expected.why(name, backend, check, named)
-                results.append(Result(backend, check, named, name, count, failure, why))
-    return results
+        passed = _compiled_together(backend, step, names) if step.check == "compiled" else {}
+        results = [passed[name] if name in passed else _check(backend, step, name) for name in names]
+    return [result for result in results if result is not None]
+
+
+def _entries(step: Step, name: str) -> list[tuple[object, torch.dtype]]:
+    """The entries of a name that support the step's dtype, each with the dtype it is tested in."""
+    needs_grad = step.check in ("grad", "gradgrad")
+    found = []
+    for info in database.entries()[name]:
+        dtype = getattr(torch, step.dtype) if step.dtype else database.first_dtype(info)
+        if dtype is not None and database.supports(info, dtype, needs_grad):
+            found.append((info, dtype))
+    return found
+
+
+def _check(backend: str, step: Step, name: str) -> Result | None:
+    count, failure = 0, None
+    for info, dtype in _entries(step, name):
+        outcome = checks.run(step.check, info, dtype, step.seed, step.limit)
+        count += outcome.samples
+        if outcome.failure is not None:
+            variant = f" ({info.variant_test_name})" if info.variant_test_name else ""
+            failure = failure or outcome.failure + variant
+    if not count and failure is None:
+        return None
+    return Result(backend, step, name, count, failure, expected.why(name, backend, step.check, step.dtype))
+
+
+def _compiled_together(backend: str, step: Step, names: Sequence[str]) -> dict[str, Result]:
+    """Names that pass as parts of one program; the others are then looked at one by one."""
+    passed: dict[str, Result] = {}
+    hopeful = [name for name in names if expected.why(name, backend, step.check, step.dtype) is None]
+    for start in range(0, len(hopeful), BATCH):
+        batch = hopeful[start : start + BATCH]
+        counts = checks.compiled_together([_entries(step, name) for name in batch], step.seed, step.limit)
+        if counts is not None:
+            pairs = zip(batch, counts, strict=True)
+            passed |= {name: Result(backend, step, name, count, None, None) for name, count in pairs if count}
+    return passed
 
 
 def report(results: Sequence[Result], out: TextIO) -> list[Result]:
@@ -76,3 +116,21 @@ def report(results: Sequence[Result], out: TextIO) -> list[Result]:
     passed = sum(result.failure is None for result in results)
     print(f"{passed} of {len(results)} op names pass", file=out)
     return [result for result in results if result.unexpected]
+
+
+def _chunk(task: tuple[str, Sequence[str]]) -> list[Result]:
+    backend, names = task
+    torch.set_num_threads(1)
+    return [result for step in PLAN for result in run(backend, step, names)]
+
+
+def run_all(backends: Iterable[str], names: Sequence[str], jobs: int, chunks: int = 6) -> list[Result]:
+    """The whole plan on each backend, in ``jobs`` processes that each live for one chunk of the names."""
+    tasks = [(backend, names[part::chunks]) for backend in backends for part in range(chunks)]
+    found: list[Result] = []
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
+        for done, results in enumerate(pool.imap_unordered(_chunk, tasks), 1):
+            found += results
+            print(f"{done} of {len(tasks)} parts", file=sys.stderr, flush=True)
+    order = {name: place for place, name in enumerate(names)}
+    return sorted(found, key=lambda result: (PLAN.index(result.step), order[result.name], result.backend))

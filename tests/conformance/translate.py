@@ -20,10 +20,9 @@ def dtype_of(dtype: torch.dtype) -> DType:
 
 
 def array_of(tensor: torch.Tensor) -> np.ndarray:
-    host = tensor.detach().cpu().resolve_conj().resolve_neg()
-    if host.dtype is torch.bfloat16:
-        return host.to(torch.float32).numpy().astype(ml_dtypes.bfloat16)
-    return host.numpy()
+    if tensor.dtype is torch.bfloat16:
+        return tensor.to(torch.float32).numpy(force=True).astype(ml_dtypes.bfloat16)
+    return tensor.numpy(force=True)
 
 
 class Translator:
@@ -73,6 +72,6 @@ class Translator:
 
 def flat(result: Any) -> list[Any]:
     """The members of a result that is a tensor, a number, or (named) tuples and lists of them."""
-    if isinstance(result, (list, tuple)) and not isinstance(result, torch.Size):
+    if isinstance(result, (list, tuple)) and not isinstance(result, (torch.Size, un.Size)):
         return [leaf for member in result for leaf in flat(member)]
     return [result]

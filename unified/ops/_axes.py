@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
 
 
 def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
@@ -124,7 +124,17 @@ def check_repeat(input: Any, repeats: Sequence[int]) -> None:
         )
 
 
+def check_repeats(repeats: Any, length: int) -> None:
+    """Counts for :func:`repeat_interleave`: integers, one of them or one for each of ``length`` positions."""
+    if repeats.dtype.kind not in "iu":
+        raise DTypeError(f"repeats must be integers, not {repeats.dtype.name}")
+    if len(repeats.shape) > 1 or (repeats.shape and repeats.shape[0] not in (1, length)):
+        raise ShapeError(f"repeats of shape {tuple(repeats.shape)} must be one for each of {length} positions")
+
+
 def check_cat(tensors: Sequence[Any], dim: int) -> None:
+    if any(tensor is None for tensor in tensors):
+        raise OperandError("each of tensors must be a Tensor, not None")
     shapes = [tuple(tensor.shape) for tensor in tensors]
     kept = [shape for shape in shapes if shape != (0,)]  # PyTorch lets an empty vector join anything
     if not kept:

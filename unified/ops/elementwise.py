@@ -20,7 +20,7 @@ __all__ = [
     "floor_divide", "fmod", "ge", "gt", "isfinite", "isinf", "isnan", "le", "lerp", "log", "log1p", "log2",
     "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "maximum", "minimum", "mul",
     "ne", "neg", "pow", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh",
-    "sqrt", "square", "sub", "tan", "tanh", "trunc", "where",
+    "sqrt", "square", "sub", "tan", "tanh", "trunc",
 ]  # fmt: skip
 
 Operand = Tensor | Number
