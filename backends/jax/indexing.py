@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -91,7 +90,12 @@ def _written(input, positions, update):
 def _written_jvp(primals, tangents):
     input, positions, update = primals
     slope, _, update_slope = tangents
-    return _written(input, positions, update), slope.at[positions].set(0).at[positions].add(update_slope)
+    return _written(input, positions, update), cleared(slope, positions).at[positions].add(update_slope)
+
+
+def cleared(slope, positions):
+    """0 at ``positions``. JAX transposes a scatter that replaces only where no position comes twice."""
+    return jnp.where(jnp.zeros(slope.shape, bool).at[positions].set(True), 0, slope)
 
 
 def _fitted(value, shape, dtype):
@@ -148,8 +152,10 @@ def _grid(index, dim):
 
 @natives
 def gather(input, dim, index):
-    if input.ndim == 0:
-        return jnp.broadcast_to(input, index.shape)
+    if not index.size:
+        return jnp.zeros(index.shape, input.dtype)
+    if not input.ndim or not index.ndim:
+        return gather(input.reshape(-1), dim, index.reshape(-1)).reshape(index.shape)
     return input.at[_grid(index, dim)].get(mode="clip")
 
 
@@ -162,13 +168,18 @@ def _source(input, index, src):
 
 @natives
 def scatter(input, dim, index, src):
-    if input.ndim == 0:
-        return _fitted(src, (), input.dtype) if math.prod(index.shape) else input
-    return _written(input, _grid(index, dim), _source(input, index, src))
+    return _scattered(_written, input, dim, index, src)
+
+
+def _scattered(write, input, dim, index, src):
+    if not index.size:
+        return input
+    update = _source(input, index, src)
+    if input.ndim and index.ndim:
+        return write(input, _grid(index, dim), update)
+    return write(input.reshape(-1), (index.reshape(-1),), update.reshape(-1)).reshape(input.shape)
 
 
 @natives
 def scatter_add(input, dim, index, src):
-    if input.ndim == 0:
-        return input + src
-    return input.at[_grid(index, dim)].add(_source(input, index, src))
+    return _scattered(lambda target, grid, update: target.at[grid].add(update), input, dim, index, src)

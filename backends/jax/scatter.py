@@ -7,6 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from unified.backends.jax.indexing import cleared
 from unified.backends.protocol import Natives
 
 natives = Natives()
@@ -16,7 +17,7 @@ natives = Natives()
 def reduce_at(input, positions, src, reduce, include_self):
     if reduce not in ("sum", "mean"):
         return _reduced(input, positions, src, reduce, include_self)
-    base = input if include_self else input.at[positions].set(0)
+    base = input if include_self else cleared(input, positions)
     total = base.at[positions].add(src)
     if reduce == "sum":
         return total
@@ -54,7 +55,7 @@ def _reduced_jvp(reduce, include_self, primals, tangents):
         by_input = (input == value).astype(input.dtype)
         by_src = (src == value[positions]).astype(input.dtype)
     arriving = (by_src * src_slope).astype(input.dtype)
-    kept = slope if include_self else slope.at[positions].set(0)
+    kept = slope if include_self else cleared(slope, positions)
     tangent = (by_input * kept).at[positions].add(arriving)
     if reduce != "prod":
         tangent = tangent / by_input.at[positions].add(by_src)

@@ -93,6 +93,8 @@ def nonzero_positions(input):
 @natives
 def masked_fill(input, mask, value):
     if isinstance(value, torch.Tensor):
+        if value.ndim or value.is_complex() > input.is_complex():
+            raise ValueError(value.shape)  # the op's check says it in everyone's words
         return torch.where(mask, value.to(input.dtype), input)
     return torch.masked_fill(input, mask, value)
 
@@ -138,3 +140,9 @@ def scatter(input, dim, index, src):
 @in_range
 def scatter_add(input, dim, index, src):
     return torch.scatter_add(input, dim, long(index), source(index, src))
+
+
+@natives
+@in_range
+def index_fill(input, dim, index, value):
+    return torch.index_fill(input, dim, long(index), value)

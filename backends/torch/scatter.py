@@ -19,7 +19,7 @@ def scatter_reduce(input, dim, index, src, reduce, include_self):
 @natives
 @in_range
 def index_reduce(input, dim, index, source, reduce, include_self):
-    return torch.index_reduce(input, dim, index, source, reduce, include_self=include_self)
+    return torch.index_reduce(input, dim, long(index), source, reduce, include_self=include_self)
 
 
 @natives

@@ -193,8 +193,10 @@ def check_gather(input: Any, dim: int, index: Any) -> None:
 
 def _check_index_shape(input: Any, dim: int, index: Any, what: str) -> None:
     along = axis(dim, input.shape)
+    if not math.prod(index.shape):  # PyTorch lets an empty index have any shape
+        return
     fits = all(i <= n for k, (i, n) in enumerate(zip(index.shape, input.shape, strict=False)) if k != along)
-    if len(index.shape) != len(input.shape) or not fits:
+    if max(len(index.shape), 1) != max(len(input.shape), 1) or not fits:
         raise ShapeError(
             f"index {tuple(index.shape)} must have as many dimensions as {what} {tuple(input.shape)} and be no "
             f"longer in any but dimension {dim}"
@@ -207,7 +209,7 @@ def check_scatter(input: Any, dim: int, index: Any, src: Any) -> None:
     shape = getattr(src, "shape", ())
     if not shape:  # a number, which a JAX trace shows as a 0-d tensor
         return
-    if len(shape) != len(index.shape) or any(i > s for i, s in zip(index.shape, shape, strict=True)):
+    if len(shape) != max(len(index.shape), 1) or any(i > s for i, s in zip(index.shape, shape, strict=True)):
         raise ShapeError(f"index {tuple(index.shape)} must fit into src {tuple(shape)}")
     if src.dtype is not input.dtype:
         raise DTypeError(f"src is {src.dtype.name}, input {input.dtype.name}; convert one with x.to(dtype)")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unified._dispatch import backends_by_type, composite, front, op, tracing
-from unified._dtype import Number, can_cast, int32, scalar_dtype
+from unified._dtype import Number, bool_, can_cast, int32, scalar_dtype
 from unified._index import Axis, AxisKind, parse
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
@@ -40,6 +40,10 @@ def _check_masked_fill(input: Any, mask: Any, value: Any) -> None:
     broadcast_shapes(input.shape, mask.shape)
     if getattr(value, "shape", ()):
         raise ShapeError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    _check_value(input, value)
+
+
+def _check_value(input: Any, value: Any) -> None:
     kind = value.dtype if hasattr(value, "dtype") else scalar_dtype(value)
     if not can_cast(kind, input.dtype):
         raise DTypeError(f"a {kind.name} value cannot fill a {input.dtype.name} tensor")
@@ -302,7 +306,7 @@ def select(input: Tensor, dim: int, index: int | Tensor) -> Tensor:
     return select_at(input, at, index)
 
 
-@front("narrow")
+@front("narrow", "narrow_copy")
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """``length`` positions of ``dim`` from ``start``, an int or a 0-d integer Tensor.
 
@@ -420,9 +424,21 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return _put("index_copy", input, dim, index, source, False)
 
 
-@front("index_fill", "index_fill_")
+def _check_index_fill(input: Any, dim: int, index: Any, value: Any) -> None:
+    _axes.check_index_select(input, dim, index)
+    if getattr(value, "shape", ()):
+        raise ArgumentError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    _check_value(input, value)
+
+
+@composite(methods=("index_fill",), inplace=True, check=_check_index_fill)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """``input`` with ``value``, a number or a 0-d tensor, at the positions ``index`` of ``dim``."""
-    if isinstance(value, Tensor) and value.ndim:
-        raise ArgumentError(f"index_fill: value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
-    return _put("index_fill", input, dim, index, value, False)
+    shape = input.shape
+    at = _axes.axis(dim, shape)
+    length = shape[at] if shape else 1
+    count = math.prod(index.shape)
+    flags = index.new_ones((count,), dtype=bool_)
+    array = (Axis(AxisKind.ARRAY),)
+    hit = write_at(index.new_zeros((length,), dtype=bool_), [index.reshape((count,))], flags, array, False)
+    return masked_fill(input, hit.reshape([length if k == at else 1 for k in range(len(shape))]), value)

@@ -16,7 +16,7 @@ from unified._dispatch import composite, front
 from unified._dtype import int32
 from unified._size import Size
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError, ShapeError
+from unified.errors import ArgumentError, ShapeError
 from unified.ops import _axes, _checks
 from unified.ops.elementwise import clone, floor_divide, lt, remainder
 from unified.ops.indexing import narrow
@@ -238,9 +238,7 @@ split_with_sizes_copy = split_with_sizes
 
 
 @front("unsafe_split")
-def unsafe_split(
-    input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0
-) -> tuple[Tensor, ...]:
+def unsafe_split(input: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """:func:`split`; nothing is unsafe where results are values."""
     return split(input, split_size_or_sections, dim)
 
@@ -441,28 +439,33 @@ def unfold_dim(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 unfold_copy = unfold_dim
 
 
-def _check_unravel(indices: Any, shape: int | Sequence[int]) -> None:
-    if indices.dtype.kind not in "iu":
-        raise DTypeError(f"indices must be an integer tensor, not {indices.dtype.name}")
-    if any(length < 0 for length in ((shape,) if isinstance(shape, int) else shape)):
-        raise ShapeError(f"lengths cannot be negative, as in {shape}")
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Positions in a flat tensor as coordinates in ``shape``, a Tensor for each dimension.
+
+    Example: ``unravel_index([1, 5], (2, 3))`` is ``([0, 1], [1, 2])``.
+
+    Raises:
+        DTypeError: ``indices`` are not integers.
+        ShapeError: a length is negative.
+    """
+    lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+    _axes.integer_index(indices)
+    if any(length < 0 for length in lengths):
+        raise ShapeError(f"unravel_index: lengths cannot be negative, as in {lengths}")
+    return coordinates_in(indices, lengths) if lengths else ()
 
 
 _LARGEST = 2**31 - 1
 
 
-@composite(check=_check_unravel)
-def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
-    """Positions in a flat tensor as coordinates in ``shape``, a Tensor for each dimension.
-
-    Example: ``unravel_index([1, 5], (2, 3))`` is ``([0, 1], [1, 2])``.
-    """
-    lengths = (shape,) if isinstance(shape, int) else shape
+@composite
+def coordinates_in(indices: Tensor, lengths: Sequence[int]) -> tuple[Tensor, ...]:
+    """:func:`unravel_index` in at least one dimension."""
     coordinates, stride = [], 1
     for length in reversed(lengths):
         if stride <= _LARGEST or indices.dtype.is_wide:
             quotient = floor_divide(indices, stride) if stride > 1 else indices
-        else:
+        else:  # the stride exceeds every 32-bit index
             quotient = -lt(indices, 0).to(indices.dtype)
         coordinates.append(remainder(quotient, length))
         stride *= length

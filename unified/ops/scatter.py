@@ -19,7 +19,7 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops import _axes, indexing
 from unified.ops._checks import broadcast_shapes
-from unified.ops.elementwise import maximum, minimum, where
+from unified.ops.elementwise import clamp, where
 from unified.ops.indexing import index_copy, scatter_at, subscripted, write_at
 from unified.ops.reduction import cumsum
 from unified.ops.shape import expand, movedim, reshape, stack
@@ -215,7 +215,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     count = math.prod(source.shape)
     if not count:
         return reshape(flat, shape)
-    places = minimum(maximum(cumsum(holds, 0) - 1, 0), count - 1)
+    places = clamp(cumsum(holds, 0) - 1, 0, count - 1)
     taken = reshape(source, (-1,)).index_select(0, places)
     return reshape(where(holds, taken, flat), shape)
 
@@ -309,7 +309,7 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: Scalar = -1) -> Tens
     if not shape:
         return input.new_zeros((size, 0), dtype=int32)
     holds = reshape(input, (-1,)) != 0
-    places = where(holds, minimum(cumsum(holds, 0) - 1, size), size)
+    places = where(holds, clamp(cumsum(holds, 0) - 1, max=size), size)
     elements = cumsum(input.new_ones((count,), dtype=int32), 0) - 1
     found = scatter_at(input.new_full((size + 1,), count, dtype=int32), 0, places, elements)[:size]
     columns, stride = [], math.prod(shape)
