@@ -429,15 +429,19 @@ class Tensor:
         if required:
             engine_of(self).require_grad(self, True)
 
-    def _assign(self, result: Tensor) -> Tensor:
-        """Rebinds the value to ``result``'s: what every in-place method does in the end."""
+    def _assign(self, result: Tensor, reshapes: bool = False) -> Tensor:
+        """Rebinds the value to ``result``'s: what every in-place method does in the end.
+
+        ``reshapes`` lets the shape change, as ``squeeze_`` and the like do; what ``.data`` gave out keeps its own.
+        """
         engine = engine_of(self)
         if grad_mode.enabled and engine.requires_grad(self) and engine.is_leaf(self):
             raise InPlaceLeafError(
                 "a leaf Tensor that requires grad is written in place while gradients are recorded; "
                 "wrap the write in un.no_grad(), or write to x.data"
             )
-        if result.shape != self.shape:
+        base = getattr(self, "_base", None)
+        if result.shape != self.shape and (base is not None or not reshapes):
             raise ShapeError(
                 f"an in-place result of shape {tuple(result.shape)} does not fit a Tensor of shape "
                 f"{tuple(self.shape)}; use the method without the trailing underscore"
@@ -453,7 +457,6 @@ class Tensor:
         if tracer is not None:
             tracer.touch(self)
         engine.rebind(self, result)
-        base = getattr(self, "_base", None)
         if base is not None:
             if tracer is not None:
                 tracer.touch(base)

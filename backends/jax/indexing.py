@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from unified.backends.jax.dtype import WIDE, enable_x64
 from unified.backends.protocol import AxisKind, Natives
 
 natives = Natives()
@@ -75,8 +75,27 @@ def index_put(input, operands, value, recipe, accumulate):
         return jax.lax.dynamic_update_slice(input, update, plan.indices()) if plan.sizes else update
     positions = index(jnp.arange(input.size, dtype=jnp.int32).reshape(input.shape), operands, recipe)
     update = _fitted(value, positions.shape, input.dtype).reshape(-1)
-    target = input.reshape(-1).at[positions.reshape(-1)]
-    return (target.add(update) if accumulate else target.set(update)).reshape(input.shape)
+    flat, positions = input.reshape(-1), positions.reshape(-1)
+    written = flat.at[positions].add(update) if accumulate else _written(flat, positions, update)
+    return written.reshape(input.shape)
+
+
+@jax.custom_jvp
+def _written(input, positions, update):
+    """``update`` at ``positions``. As in PyTorch, all elements written to one place get its gradient."""
+    return input.at[positions].set(update)
+
+
+@_written.defjvp
+def _written_jvp(primals, tangents):
+    input, positions, update = primals
+    slope, _, update_slope = tangents
+    return _written(input, positions, update), cleared(slope, positions).at[positions].add(update_slope)
+
+
+def cleared(slope, positions):
+    """0 at ``positions``. JAX transposes a scatter that replaces only where no position comes twice."""
+    return jnp.where(jnp.zeros(slope.shape, bool).at[positions].set(True), 0, slope)
 
 
 def _fitted(value, shape, dtype):
@@ -97,8 +116,19 @@ def narrow_at(input, dim, start, length):
 
 @natives.having("eager")
 def nonzero_positions(input):
-    """On the host: on JAX every count would be a program of its own."""
-    return jnp.asarray(np.argwhere(np.asarray(input)).astype(np.int32))
+    """In a size rounded up to a power of two, and cut: each size is a program, which takes long to compile."""
+    with enable_x64(input.dtype in WIDE):
+        holds = input != 0
+        count = int(jnp.count_nonzero(holds))
+    found = _first_positions(holds, 1 << (count - 1).bit_length() if count else 0)
+    return found[:count]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _first_positions(holds, size):
+    if not holds.ndim:
+        return jnp.zeros((size, 0), jnp.int32)
+    return jnp.stack(jnp.nonzero(holds, size=size), 1).astype(jnp.int32)
 
 
 @natives
@@ -122,25 +152,34 @@ def _grid(index, dim):
 
 @natives
 def gather(input, dim, index):
-    if input.ndim == 0:
-        return jnp.broadcast_to(input, index.shape)
+    if not index.size:
+        return jnp.zeros(index.shape, input.dtype)
+    if not input.ndim or not index.ndim:
+        return gather(input.reshape(-1), dim, index.reshape(-1)).reshape(index.shape)
     return input.at[_grid(index, dim)].get(mode="clip")
 
 
 def _source(input, index, src):
     array = jnp.asarray(src).astype(input.dtype)
-    return array[tuple(slice(length) for length in index.shape)] if array.ndim else array
+    if not array.ndim:
+        return jnp.broadcast_to(array, index.shape)
+    return array[tuple(slice(length) for length in index.shape)]
 
 
 @natives
 def scatter(input, dim, index, src):
-    if input.ndim == 0:
-        return _fitted(src, (), input.dtype) if math.prod(index.shape) else input
-    return input.at[_grid(index, dim)].set(_source(input, index, src))
+    return _scattered(_written, input, dim, index, src)
+
+
+def _scattered(write, input, dim, index, src):
+    if not index.size:
+        return input
+    update = _source(input, index, src)
+    if input.ndim and index.ndim:
+        return write(input, _grid(index, dim), update)
+    return write(input.reshape(-1), (index.reshape(-1),), update.reshape(-1)).reshape(input.shape)
 
 
 @natives
 def scatter_add(input, dim, index, src):
-    if input.ndim == 0:
-        return input + src
-    return input.at[_grid(index, dim)].add(_source(input, index, src))
+    return _scattered(lambda target, grid, update: target.at[grid].add(update), input, dim, index, src)

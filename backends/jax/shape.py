@@ -12,7 +12,7 @@ from unified.backends.protocol import Natives
 natives = Natives()
 
 natives(
-    reshape=jnp.reshape, unsqueeze=jnp.expand_dims, permute=jnp.transpose, transpose=jnp.swapaxes,
+    reshape=jnp.reshape, unsqueeze=jnp.expand_dims, permute=jnp.transpose,
     diagonal=jnp.diagonal, tril=jnp.tril, triu=jnp.triu, roll=jnp.roll, repeat=jnp.tile,
 )  # fmt: skip
 
@@ -21,6 +21,11 @@ natives(
 def squeeze(input, dim):
     listed = range(input.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
     return jnp.squeeze(input, tuple(d for d in listed if input.ndim and input.shape[d] == 1))
+
+
+@natives
+def transpose(input, dim0, dim1):
+    return jnp.swapaxes(input, dim0, dim1) if input.ndim else input
 
 
 @natives

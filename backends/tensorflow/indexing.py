@@ -161,6 +161,8 @@ def narrow_at(input, dim, start, length):
 
 @natives
 def nonzero_positions(input):
+    if input.shape.rank == 0:
+        return tf.cast(tf.where(tf.reshape(input, (1,)))[:, :0], tf.int32)
     return tf.cast(tf.where(input), tf.int32)
 
 
@@ -190,6 +192,8 @@ def _offsets(shape, lengths, dim):
 
 def _positions(input, dim, index):
     shape = tuple(input.shape)
+    if not shape or not index.shape.rank:
+        return index
     if len(index.shape) != len(shape):
         raise ValueError("index and input differ in rank")
     if any(i > n for axis, (i, n) in enumerate(zip(index.shape, shape, strict=True)) if axis != dim % len(shape)):
@@ -201,8 +205,8 @@ def _positions(input, dim, index):
 
 @natives
 def gather(input, dim, index):
-    if input.shape.rank == 0:
-        return tf.broadcast_to(input, index.shape)
+    if 0 in index.shape:
+        return tf.zeros(index.shape, input.dtype)
     return tf.gather(tf.reshape(input, (-1,)), _positions(input, dim, index))
 
 
@@ -214,15 +218,17 @@ def _source(input, index, src):
     return tf.broadcast_to(_cast(src, input.dtype), (math.prod(index.shape),))
 
 
+def _scattered(input, dim, index, src, accumulate):
+    if 0 in index.shape:
+        return input
+    return _written(input, _positions(input, dim, index), _source(input, index, src), accumulate)
+
+
 @natives
 def scatter(input, dim, index, src):
-    if input.shape.rank == 0:
-        return tf.reshape(_source(input, index, src), ()) if math.prod(index.shape) else input
-    return _written(input, _positions(input, dim, index), _source(input, index, src), accumulate=False)
+    return _scattered(input, dim, index, src, False)
 
 
 @natives
 def scatter_add(input, dim, index, src):
-    if input.shape.rank == 0:
-        return input + src
-    return _written(input, _positions(input, dim, index), _source(input, index, src), accumulate=True)
+    return _scattered(input, dim, index, src, True)

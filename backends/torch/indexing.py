@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
-from unified.backends.protocol import AxisKind, Natives
+from unified.backends.protocol import AxisKind, Natives, errors
 
 natives = Natives()
 
 _ALL = slice(None)
+
+
+def in_range(function):
+    """``function`` with PyTorch's several refusals of an index as one class of error."""
+
+    @functools.wraps(function)
+    def native(*args):
+        try:
+            return function(*args)
+        except (IndexError, RuntimeError) as error:
+            if any(words in str(error) for words in _OUT_OF_RANGE):
+                raise errors.IndexOutOfRangeError(str(error).splitlines()[0]) from error
+            raise
+
+    return native
+
+
+_OUT_OF_RANGE = ("out of bounds", "out of range in self", "out of range for tensor", "index out of range")
 
 
 def _key(operands, recipe):
@@ -29,11 +49,13 @@ def _key(operands, recipe):
 
 
 @natives
+@in_range
 def index(input, operands, recipe):
     return input[_key(operands, recipe)]
 
 
 @natives
+@in_range
 def index_put(input, operands, value, recipe, accumulate):
     key = _key(operands, recipe)
     result = input.clone(memory_format=torch.contiguous_format)
@@ -58,6 +80,8 @@ def select_at(input, dim, index):
 
 @natives
 def narrow_at(input, dim, start, length):
+    if isinstance(start, torch.Tensor):
+        return torch.index_select(input, dim, start + torch.arange(length, device=start.device))
     return torch.narrow(input, dim, start, length)
 
 
@@ -69,25 +93,35 @@ def nonzero_positions(input):
 @natives
 def masked_fill(input, mask, value):
     if isinstance(value, torch.Tensor):
+        if value.ndim or value.is_complex() > input.is_complex():
+            raise ValueError(value.shape)  # the op's check says it in everyone's words
         return torch.where(mask, value.to(input.dtype), input)
     return torch.masked_fill(input, mask, value)
 
 
-def _long(index):
+def long(index):
     return index if index.dtype is torch.int64 else index.to(torch.int64)
 
 
 @natives
+@in_range
 def gather(input, dim, index):
-    return torch.gather(input, dim, _long(index))
+    return torch.gather(input, dim, long(index))
 
 
 @natives
+@in_range
+def take_along_dim(input, indices, dim):
+    return torch.take_along_dim(input, long(indices), dim)
+
+
+@natives
+@in_range
 def index_select(input, dim, index):
     return torch.index_select(input, dim, index)
 
 
-def _source(index, src):
+def source(index, src):
     """The part of ``src`` that is read: torch's own gradient fails where it is larger than ``index``."""
     if isinstance(src, torch.Tensor) and src.ndim == index.ndim and src.shape != index.shape:
         return src[tuple(slice(length) for length in index.shape)]
@@ -95,12 +129,20 @@ def _source(index, src):
 
 
 @natives
+@in_range
 def scatter(input, dim, index, src):
     if isinstance(src, torch.Tensor) and not src.ndim and index.ndim:
         src = src.expand(index.shape)
-    return torch.scatter(input, dim, _long(index), _source(index, src))
+    return torch.scatter(input, dim, long(index), source(index, src))
 
 
 @natives
+@in_range
 def scatter_add(input, dim, index, src):
-    return torch.scatter_add(input, dim, _long(index), _source(index, src))
+    return torch.scatter_add(input, dim, long(index), source(index, src))
+
+
+@natives
+@in_range
+def index_fill(input, dim, index, value):
+    return torch.index_fill(input, dim, long(index), value)

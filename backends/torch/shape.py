@@ -28,6 +28,11 @@ def roll(input, shifts, dims):
 
 
 @natives
+def repeated_positions(repeats, total):
+    return torch.repeat_interleave(repeats, output_size=total).to(torch.int32)
+
+
+@natives
 def constant_pad(input, pad, value):
     return torch.constant_pad_nd(input, pad, value)
 

@@ -72,6 +72,6 @@ class Translator:
 
 def flat(result: Any) -> list[Any]:
     """The members of a result that is a tensor, a number, or (named) tuples and lists of them."""
-    if isinstance(result, (list, tuple)) and not isinstance(result, torch.Size):
+    if isinstance(result, (list, tuple)) and not isinstance(result, (torch.Size, un.Size)):
         return [leaf for member in result for leaf in flat(member)]
     return [result]

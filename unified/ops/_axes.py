@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
+from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
 
 
 def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
@@ -124,7 +124,17 @@ def check_repeat(input: Any, repeats: Sequence[int]) -> None:
         )
 
 
+def check_repeats(repeats: Any, length: int) -> None:
+    """Counts for :func:`repeat_interleave`: integers, one of them or one for each of ``length`` positions."""
+    if repeats.dtype.kind not in "iu":
+        raise DTypeError(f"repeats must be integers, not {repeats.dtype.name}")
+    if len(repeats.shape) > 1 or (repeats.shape and repeats.shape[0] not in (1, length)):
+        raise ShapeError(f"repeats of shape {tuple(repeats.shape)} must be one for each of {length} positions")
+
+
 def check_cat(tensors: Sequence[Any], dim: int) -> None:
+    if any(tensor is None for tensor in tensors):
+        raise OperandError("each of tensors must be a Tensor, not None")
     shapes = [tuple(tensor.shape) for tensor in tensors]
     kept = [shape for shape in shapes if shape != (0,)]  # PyTorch lets an empty vector join anything
     if not kept:
@@ -183,8 +193,10 @@ def check_gather(input: Any, dim: int, index: Any) -> None:
 
 def _check_index_shape(input: Any, dim: int, index: Any, what: str) -> None:
     along = axis(dim, input.shape)
+    if not math.prod(index.shape):  # PyTorch lets an empty index have any shape
+        return
     fits = all(i <= n for k, (i, n) in enumerate(zip(index.shape, input.shape, strict=False)) if k != along)
-    if len(index.shape) != len(input.shape) or not fits:
+    if max(len(index.shape), 1) != max(len(input.shape), 1) or not fits:
         raise ShapeError(
             f"index {tuple(index.shape)} must have as many dimensions as {what} {tuple(input.shape)} and be no "
             f"longer in any but dimension {dim}"
@@ -197,7 +209,7 @@ def check_scatter(input: Any, dim: int, index: Any, src: Any) -> None:
     shape = getattr(src, "shape", ())
     if not shape:  # a number, which a JAX trace shows as a 0-d tensor
         return
-    if len(shape) != len(index.shape) or any(i > s for i, s in zip(index.shape, shape, strict=True)):
+    if len(shape) != max(len(index.shape), 1) or any(i > s for i, s in zip(index.shape, shape, strict=True)):
         raise ShapeError(f"index {tuple(index.shape)} must fit into src {tuple(shape)}")
     if src.dtype is not input.dtype:
         raise DTypeError(f"src is {src.dtype.name}, input {input.dtype.name}; convert one with x.to(dtype)")

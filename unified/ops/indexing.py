@@ -14,22 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import backends_by_type, front, op, tracing
-from unified._dtype import Number, int32
+from unified._dispatch import backends_by_type, composite, front, op, tracing
+from unified._dtype import Number, bool_, can_cast, int32, scalar_dtype
 from unified._index import Axis, AxisKind, parse
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
 from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 from unified.ops.creation import from_host
+from unified.ops.elementwise import where as _where
 
 __all__ = [
     "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_select", "masked_fill",
-    "masked_select", "narrow", "nonzero", "scatter", "scatter_add", "select", "take", "take_along_dim",
+    "masked_select", "narrow", "nonzero", "scatter_add", "select", "take", "take_along_dim", "where",
 ]  # fmt: skip
 
 Operand = Tensor | Number
-Scalar = Number
 
 # ---- checks --------------------------------------------------------------------------------------------------
 
@@ -40,9 +40,16 @@ def _check_masked_fill(input: Any, mask: Any, value: Any) -> None:
     broadcast_shapes(input.shape, mask.shape)
     if getattr(value, "shape", ()):
         raise ShapeError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    _check_value(input, value)
 
 
-def _indexed_shape(shape: Sequence[int], operands: Sequence[Any], recipe: Sequence[Any]) -> tuple[int, ...]:
+def _check_value(input: Any, value: Any) -> None:
+    kind = value.dtype if hasattr(value, "dtype") else scalar_dtype(value)
+    if not can_cast(kind, input.dtype):
+        raise DTypeError(f"a {kind.name} value cannot fill a {input.dtype.name} tensor")
+
+
+def subscripted_shape(shape: Sequence[int], operands: Sequence[Any], recipe: Sequence[Any]) -> tuple[int, ...]:
     """The shape of ``x[key]``."""
     queue = iter(operands)
     result: list[int] = []
@@ -71,13 +78,13 @@ def _indexed_shape(shape: Sequence[int], operands: Sequence[Any], recipe: Sequen
 
 
 def _check_index(input: Any, operands: Sequence[Any], recipe: Sequence[Any]) -> None:
-    _indexed_shape(input.shape, operands, recipe)
+    subscripted_shape(input.shape, operands, recipe)
 
 
 def _check_index_put(
     input: Any, operands: Sequence[Any], value: Any, recipe: Sequence[Any], accumulate: bool
 ) -> None:
-    shape = _indexed_shape(input.shape, operands, recipe)
+    shape = subscripted_shape(input.shape, operands, recipe)
     given = tuple(getattr(value, "shape", ()))
     trimmed = given[max(0, len(given) - len(shape)) :]
     leading = given[: len(given) - len(trimmed)]
@@ -96,8 +103,8 @@ def index(input: Tensor, operands: Sequence[Operand], recipe: tuple[Axis, ...]) 
     """``input[key]``, with the key as :func:`unified._index.parse` splits it."""
 
 
-@op(check=_check_index_put)
-def index_put(
+@op(name="index_put", check=_check_index_put)
+def write_at(
     input: Tensor, operands: Sequence[Operand], value: Operand, recipe: tuple[Axis, ...], accumulate: bool
 ) -> Tensor:
     """``input`` with ``value``, broadcast and cast, at ``input[key]``; added to what is there if ``accumulate``."""
@@ -109,7 +116,7 @@ def select_at(input: Tensor, dim: int, index: Operand) -> Tensor:
 
 
 @op()
-def narrow_at(input: Tensor, dim: int, start: Scalar, length: int) -> Tensor:
+def narrow_at(input: Tensor, dim: int, start: Operand, length: int) -> Tensor:
     """``length`` positions of ``dim`` from ``start``, in range already; :func:`narrow` and ``x[a:b]`` see to that."""
 
 
@@ -136,8 +143,8 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
                     return narrow_at(self, dim, start, max(0, stop - start))
             elif -length <= only < length:
                 return select_at(self, dim, only)
-    recipe, operands = _parse(self, key)
-    return index(self, operands, recipe)
+    target, operands, recipe = subscripted(self, key)
+    return index(target, operands, recipe)
 
 
 _WHOLE = slice(None)
@@ -156,54 +163,64 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         mask = key.reshape((*key.shape, *[1] * (self.ndim - key.ndim)))
         self._assign(masked_fill(self, mask, value))
         return
-    recipe, operands = _parse(self, key)
-    self._assign(index_put(self, operands, value, recipe, False))
+    target, operands, recipe = subscripted(self, key)
+    written = write_at(target, operands, value, recipe, False)
+    self._assign(written if target is self else written.reshape(self.shape))
 
 
-def _parse(tensor: Tensor, key: Any) -> tuple[tuple[Axis, ...], list[Any]]:
-    shape = tensor.shape
+def subscripted(tensor: Tensor, key: Any) -> tuple[Tensor, list[Any], tuple[Axis, ...]]:
+    """The operands and the recipe of ``tensor[key]``, and ``tensor`` with a dimension more for each 0-d bool."""
     keys = key if isinstance(key, tuple) else (key,)
-    if any(_is_array(k) for k in keys):
-        keys = _arrays(tensor, keys, shape)
-    elif any(k is True or k is False for k in keys):
-        raise OperandError("a subscript cannot be True or False; use un.where, or a mask of the tensor's shape")
-    return parse(keys, shape, Tensor)
+    if any(_is_array(k) or isinstance(k, _BOOLS) for k in keys):
+        tensor, keys = _arrays(tensor, keys)
+    recipe, operands = parse(keys, tensor.shape, Tensor)
+    return tensor, operands, recipe
+
+
+_BOOLS = (bool, np.bool_)
 
 
 def _is_array(k: Any) -> bool:
-    return isinstance(k, (Tensor, list, np.ndarray))
+    return isinstance(k, (Tensor, list, tuple, range, np.ndarray))
 
 
-def _arrays(tensor: Tensor, keys: tuple[Any, ...], shape: Sequence[int]) -> tuple[Any, ...]:
-    """``keys`` with lists and numpy arrays as Tensors, and each bool mask as the positions where it holds."""
+def _arrays(tensor: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+    """``keys`` with lists and numpy arrays as Tensors, and each bool mask as the positions where it holds.
+
+    A 0-d mask stands on a new dimension of length 1, of which it takes position 0 or nothing.
+    """
     arrays = [_as_index(tensor, k) if _is_array(k) else k for k in keys]
-    taken = [_axes_taken(k) for k in arrays]
     result: list[Any] = []
     for place, k in enumerate(arrays):
-        if not isinstance(k, Tensor) or k.dtype.kind != "b":
+        mask = isinstance(k, Tensor) and k.dtype.kind == "b"
+        if not mask and not isinstance(k, _BOOLS):
             result.append(k)
             continue
-        after_dots = any(other is Ellipsis for other in arrays[:place])
-        axis = len(shape) - sum(taken[place:]) if after_dots else sum(taken[:place])
-        _check_mask(k.shape, shape, axis)
+        after_dots = any(other is Ellipsis for other in result)
+        taken = sum(_axes_taken(other) for other in (arrays[place:] if after_dots else result))
+        axis = tensor.ndim - taken if after_dots else taken
+        if not isinstance(k, Tensor) or not k.ndim:
+            tensor = tensor.unsqueeze(axis)
+            result.append(nonzero(k.reshape((1,))).reshape((-1,)) if mask else _as_index(tensor, [0] if k else []))
+            continue
+        _check_mask(k.shape, tensor.shape, axis)
         result.extend(nonzero(k, as_tuple=True))
-    return tuple(result)
+    return tensor, tuple(result)
 
 
 def _axes_taken(k: Any) -> int:
-    if k is None or k is Ellipsis:
+    if k is None or k is Ellipsis or isinstance(k, _BOOLS):
         return 0
     return k.ndim if isinstance(k, Tensor) and k.dtype.kind == "b" else 1
 
 
 def _as_index(tensor: Tensor, k: Any) -> Tensor:
     if not isinstance(k, Tensor):
+        k = k if isinstance(k, np.ndarray) else list(k)
         empty = isinstance(k, list) and not k
         k = from_host(backends_by_type[type(tensor._native)], k, int32 if empty else None, tensor.device)
     if k.dtype.kind not in "iub":
         raise DTypeError(f"a {k.dtype.name} tensor cannot be a subscript; only integer and bool ones can")
-    if k.dtype.kind == "b" and k.ndim == 0:
-        raise OperandError("a subscript cannot be a 0-d bool; use un.where, or a mask of the tensor's shape")
     array: Tensor = k
     return array
 
@@ -225,6 +242,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     tracer = tracing()
     if tracer is not None:
         raise tracer.refuse_value("nonzero (or a bool mask as a subscript), whose shape depends on values")
+    if as_tuple and not input.shape:  # where a 0-d tensor counts as a vector
+        input = input.reshape((1,))
     positions = nonzero_positions(input)
     return positions.unbind(1) if as_tuple else positions
 
@@ -246,6 +265,28 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return _getitem(flat, mask.expand(shape).reshape((-1,)))
 
 
+def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None) -> Any:
+    """``input`` where ``condition`` holds, else ``other``; without those two ``nonzero(condition, as_tuple=True)``.
+
+    No NaN of the branch not taken enters a gradient. Example: ``where(x > 0, x, 0.0)``.
+
+    Raises:
+        ArgumentError: one of ``input`` and ``other`` alone is given.
+        DTypeError: ``condition`` is not bool.
+    """
+    if (input is None) is not (other is None):
+        raise ArgumentError("where: takes a condition alone, or with both input and other")
+    if input is None or other is None:
+        return nonzero(condition, as_tuple=True)
+    return _where(condition, input, other)
+
+
+@front("where")
+def _where_method(input: Tensor, condition: Tensor, other: Operand) -> Tensor:
+    """This Tensor where ``condition`` holds, else ``other``."""
+    return _where(condition, input, other)
+
+
 @op(methods=("masked_fill",), inplace=True, check=_check_masked_fill)
 def masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor:
     """``value`` where ``mask`` holds, else ``input``. Example: ``scores.masked_fill(~causal, -math.inf)``."""
@@ -265,15 +306,25 @@ def select(input: Tensor, dim: int, index: int | Tensor) -> Tensor:
     return select_at(input, at, index)
 
 
-@front("narrow")
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``length`` positions of ``dim`` from ``start``. Example: ``(5,) -> narrow(0, 1, 3) -> (3,)``.
+@front("narrow", "narrow_copy")
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
+    """``length`` positions of ``dim`` from ``start``, an int or a 0-d integer Tensor.
+
+    Example: ``(5,) -> narrow(0, 1, 3) -> (3,)``.
 
     Raises:
-        IndexOutOfRangeError: they reach outside of the dimension.
+        IndexOutOfRangeError: they reach outside of the dimension; with a Tensor undefined in compiled programs.
     """
     shape = input.shape
     at = _axes.axis(dim, shape)
+    if not shape:
+        raise ShapeError("narrow: a 0-d tensor cannot be narrowed")
+    if isinstance(start, Tensor):
+        if start.ndim or start.dtype.kind not in "iu":
+            raise ArgumentError(f"narrow: start must be a 0-d integer, not {start.dtype.name} {tuple(start.shape)}")
+        if tracing() is not None and 0 <= length <= shape[at]:
+            return narrow_at(input, at, _where(start < 0, start + shape[at], start), length)
+        start = int(start)
     first = start + shape[at] if start < 0 else start
     if not 0 <= first <= first + length <= shape[at]:
         raise IndexOutOfRangeError(
@@ -295,21 +346,35 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``dim`` that a vector names. Example: ``(5, 2) -> index_select(0, [4, 0]) -> (2, 2)``."""
 
 
-@front("take_along_dim")
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """As :func:`gather`, with the other dimensions broadcast; flattened if ``dim`` is None."""
+def _check_take_along_dim(input: Any, indices: Any, dim: int | None) -> None:
+    _axes.integer_index(indices)
     if dim is None:
-        return gather(input.reshape((-1,)), 0, indices.reshape((-1,)))
-    if indices.ndim != input.ndim:
+        return
+    if len(indices.shape) != len(input.shape):
         raise ShapeError(
-            f"take_along_dim: input {tuple(input.shape)} and indices {tuple(indices.shape)} must have equally many "
-            "dimensions"
+            f"input {tuple(input.shape)} and indices {tuple(indices.shape)} must have equally many dimensions"
         )
+    at = _axes.axis(dim, input.shape)
+    for part in (slice(at), slice(at + 1, None)):
+        broadcast_shapes(input.shape[part], indices.shape[part])
+
+
+@composite(methods=("take_along_dim",), check=_check_take_along_dim)
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """As :func:`gather`, with the other dimensions broadcast; flattened if ``dim`` is None.
+
+    Negative indices count from the end.
+    """
+    if dim is None:
+        return take_along_dim(input.reshape((-1,)), indices.reshape((-1,)), 0)
+    if not input.shape:
+        return gather(input, 0, indices)
     at = _axes.axis(dim, input.shape)
     head = broadcast_shapes(input.shape[:at], indices.shape[:at])
     tail = broadcast_shapes(input.shape[at + 1 :], indices.shape[at + 1 :])
     grown = input.expand((*head, input.shape[at], *tail))
-    return gather(grown, at, indices.expand((*head, indices.shape[at], *tail)))
+    counted = _where(indices < 0, indices + input.shape[at], indices)
+    return gather(grown, at, counted.expand((*head, indices.shape[at], *tail)))
 
 
 @front("take")
@@ -322,12 +387,9 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 # ---- scattering ----------------------------------------------------------------------------------------------
 
 
-@op(methods=("scatter",), inplace=True, check=_axes.check_scatter)
-def scatter(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
-    """``input`` with ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``, and so on. ``src`` may be a number.
-
-    Where an index comes twice, which of the elements wins is undefined.
-    """
+@op(name="scatter", check=_axes.check_scatter)
+def scatter_at(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
+    """:func:`unified.ops.scatter.scatter` without a reduction."""
 
 
 @op(methods=("scatter_add",), inplace=True, check=_axes.check_scatter)
@@ -347,7 +409,7 @@ def _put(name: str, input: Tensor, dim: int, index: Tensor, value: Operand, accu
     if isinstance(value, Tensor) and value.ndim and tuple(value.shape) != shape:
         raise ShapeError(f"{name}: source {tuple(value.shape)} must have the shape {shape}")
     recipe = tuple(Axis(AxisKind.ARRAY if k == at else AxisKind.ALL) for k in range(input.ndim))
-    return index_put(input, [index.reshape((-1,))], value, recipe, accumulate)
+    return write_at(input, [index.reshape((-1,))], value, recipe, accumulate)
 
 
 @front("index_add", "index_add_")
@@ -362,9 +424,21 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return _put("index_copy", input, dim, index, source, False)
 
 
-@front("index_fill", "index_fill_")
+def _check_index_fill(input: Any, dim: int, index: Any, value: Any) -> None:
+    _axes.check_index_select(input, dim, index)
+    if getattr(value, "shape", ()):
+        raise ArgumentError(f"value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
+    _check_value(input, value)
+
+
+@composite(methods=("index_fill",), inplace=True, check=_check_index_fill)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """``input`` with ``value``, a number or a 0-d tensor, at the positions ``index`` of ``dim``."""
-    if isinstance(value, Tensor) and value.ndim:
-        raise ArgumentError(f"index_fill: value must be a number or a 0-d tensor, not of shape {tuple(value.shape)}")
-    return _put("index_fill", input, dim, index, value, False)
+    shape = input.shape
+    at = _axes.axis(dim, shape)
+    length = shape[at] if shape else 1
+    count = math.prod(index.shape)
+    flags = index.new_ones((count,), dtype=bool_)
+    array = (Axis(AxisKind.ARRAY),)
+    hit = write_at(index.new_zeros((length,), dtype=bool_), [index.reshape((count,))], flags, array, False)
+    return masked_fill(input, hit.reshape([length if k == at else 1 for k in range(len(shape))]), value)

@@ -20,7 +20,7 @@ from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 
 __all__ = [
-    "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate", "diagonal", "flatten",
+    "adjoint", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate", "diagonal", "flatten",
     "flip", "hstack", "meshgrid", "moveaxis", "movedim", "pad", "permute", "repeat_interleave", "reshape",
     "roll", "split", "squeeze", "stack", "swapaxes", "t", "tile", "transpose", "tril", "triu", "unbind",
     "unflatten", "unsqueeze", "vstack",
@@ -176,12 +176,33 @@ def _matrix_transpose(input: Tensor) -> Tensor:
     return transpose(input, -2, -1)
 
 
+@front("adjoint")
+def adjoint(input: Tensor) -> Tensor:
+    """The last two dimensions swapped and elements conjugated, as ``x.mH``.
+
+    Raises:
+        ShapeError: there are fewer than two dimensions.
+    """
+    swapped = _matrix_transpose(input)
+    return swapped.conj() if input.dtype.is_complex else swapped
+
+
 def _reverse_dims(input: Tensor) -> Tensor:
     """All dimensions in reverse order."""
     return permute(input, tuple(builtins.range(input.ndim - 1, -1, -1)))
 
 
-for _name, _getter in (("T", _reverse_dims), ("mT", _matrix_transpose)):
+def _conjugate_transpose(input: Tensor) -> Tensor:
+    """A matrix transposed and conjugated; a 0-d tensor conjugated."""
+    if input.ndim not in (0, 2):
+        raise ShapeError(f"H: takes a matrix, not shape {tuple(input.shape)}; use x.mH")
+    turned = t(input)
+    return turned.conj() if input.dtype.is_complex else turned
+
+
+for _name, _getter in (
+    ("T", _reverse_dims), ("mT", _matrix_transpose), ("H", _conjugate_transpose), ("mH", adjoint.__wrapped__),
+):  # fmt: skip
     setattr(Tensor, _name, property(_getter, doc=_getter.__doc__))
 
 
@@ -310,19 +331,57 @@ def _tile_method(input: Tensor, *dims: int) -> Tensor:
 
 
 @front("repeat_interleave")
-def repeat_interleave(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Each element ``repeats`` times in a row, along ``dim`` (flattened if None).
 
+    Args:
+        repeats: a count, or one for each position of ``dim``. With counts alone as ``input`` the result is the
+            positions, each as often as its count says.
+        output_size: the sum of all counts, which otherwise is read on the host; it makes the call compilable.
+
     Example: ``[1, 2] -> repeat_interleave(2) -> [1, 1, 2, 2]``.
+
+    Raises:
+        ArgumentError: a count is negative, or ``output_size`` is not their sum (as far as it is looked at).
+        ShapeError: there is not one count for each position.
     """
-    if not isinstance(repeats, int) or repeats < 0:
-        raise ArgumentError(f"repeat_interleave: repeats must be an int of at least 0, not {repeats!r}")
+    if repeats is None:
+        _axes.check_repeats(input, len(input))
+        return repeated_positions(input, _total(input, output_size))
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     shape = input.shape
     at = _axes.axis(dim, shape)
+    if isinstance(repeats, Tensor):
+        length = shape[at] if shape else 1
+        _axes.check_repeats(repeats, length)
+        counts = expand(reshape(repeats, (-1,)), (length,))
+        return input.index_select(at, repeated_positions(counts, _total(counts, output_size)))
+    if not isinstance(repeats, int) or repeats < 0:
+        raise ArgumentError(f"repeat_interleave: repeats must be an int of at least 0, not {repeats!r}")
+    if output_size is not None and output_size != repeats * shape[at]:
+        raise ArgumentError(f"repeat_interleave: output_size is {output_size} for {repeats * shape[at]} elements")
     grown = expand(unsqueeze(input, at + 1), (*shape[: at + 1], repeats, *shape[at + 1 :]))
     return reshape(grown, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]))
+
+
+def _total(counts: Tensor, output_size: int | None) -> int:
+    """How many elements result: as the caller says, or the sum of ``counts``."""
+    if output_size is not None:
+        return output_size
+    if counts.numel() and int(counts.min()) < 0:
+        raise ArgumentError("repeat_interleave: repeats must not be negative")
+    return int(counts.sum())
+
+
+@composite
+def repeated_positions(repeats: Tensor, total: int) -> Tensor:
+    """Each position of the vector ``repeats`` as often as its element says, ``total`` in all."""
+    ends = repeats.cumsum(0).to(int32)
+    steps = repeats.new_zeros((total + 1,), dtype=int32).scatter_add(0, ends, ends * 0 + 1)
+    return steps.cumsum(0)[:total]
 
 
 # ---- diagonals and padding -----------------------------------------------------------------------------------
