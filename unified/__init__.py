@@ -71,3 +71,4 @@ from unified.random import (
     seed,
     set_rng_state,
 )  # fmt: skip
+from unified.random.lowrank import pca_lowrank, svd_lowrank

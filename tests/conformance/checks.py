@@ -231,8 +231,7 @@ def gradgrad(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtyp
 def _our_results(
     info: Any, ours: Callable[..., Any], sample: Any, translate: Translator, places: list[int]
 ) -> list[un.Tensor]:
-    wrapped = functools.partial(info.gradcheck_wrapper, ours)
-    results = flat(sample.output_process_fn_grad(_ours(wrapped, sample, translate)))
+    results = flat(sample.output_process_fn_grad(_ours(spelling.wrapped(info, ours), sample, translate)))
     outputs = [results[i] for i in places]
     for place, output in zip(places, outputs, strict=True):
         if not output.requires_grad:

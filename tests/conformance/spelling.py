@@ -52,7 +52,7 @@ RANDOM = {
     "nn.functional.dropout3d", "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout",
     "nn.functional.rrelu", "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d",
     "nn.functional.scaled_dot_product_attention",
-    "nn.functional.multi_head_attention_forward",
+    "nn.functional.multi_head_attention_forward", "svd_lowrank", "pca_lowrank",
 }  # fmt: skip
 """Names that may draw random numbers; where a sample does, see ``oracle.function_of``."""
 
@@ -76,6 +76,8 @@ _SPELLED: dict[str, Callable[..., Any]] = {
     "nn.functional.embedding_bag": lambda weight, index, **kwargs: F.embedding_bag(index, weight, **kwargs),
     "nn.functional.triplet_margin_with_distance_loss": _distance_loss,
     "linalg.lstsq": lambda a, b, driver=None: un.linalg.lstsq(a, b, driver=driver),
+    "svd_lowrank": _seeded(lambda a, b, **kwargs: un.svd_lowrank(a @ b.mT, **kwargs)),
+    "pca_lowrank": _seeded(lambda a, b, **kwargs: un.pca_lowrank(a @ b.mT, **kwargs)),
     "cauchy": _drawn_in_place("cauchy_"),
     "exponential": _drawn_in_place("exponential_"),
     "geometric": _drawn_in_place("geometric_"),
@@ -96,6 +98,21 @@ _METHODS = {
     "new_zeros", "new_ones", "new_full", "repeat", "unfold",
 }  # fmt: skip
 """Names that PyTorch has as methods alone, though ``torch`` may have something else of the name."""
+
+
+def _unit_triangular(function: Callable[..., Any], input: Any, *args: Any, upper: bool = False, **kwargs: Any) -> Any:
+    """One triangle of ``input`` with ones on its diagonal."""
+    unit = un.where(un.eye(input.shape[-1]) == 1, 1.0, input)
+    return function(unit.triu() if upper else unit.tril(), *args, upper=upper, **kwargs)
+
+
+_WRAPPERS = {"gradcheck_wrapper_triangular_input_real_positive_diagonal": _unit_triangular}
+"""Wrappers of the database that call functions of ``torch``, where ours must be called for our Tensors."""
+
+
+def wrapped(info: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of ours of the arguments for which the database wants it differentiated."""
+    return functools.partial(_WRAPPERS.get(info.gradcheck_wrapper.__name__, info.gradcheck_wrapper), function)
 
 
 class NotThereError(Exception):
