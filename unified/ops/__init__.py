@@ -28,12 +28,13 @@ from unified.ops import (
     shape,
     solve,
     special,
+    spectrogram,
     statistics,
     windows,
 )  # fmt: skip
 
 _REFLECTED = frozenset(
-    {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__"}
+    {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__", "__rmatmul__"}
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from unified.nn.functional.activation import (
 )  # fmt: skip
 from unified.nn.functional.attention import scaled_dot_product_attention
 from unified.nn.functional.convolution import conv1d, conv2d, conv3d
+from unified.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from unified.nn.functional.dropout import dropout, dropout2d
 from unified.nn.functional.embedding import embedding, one_hot
 from unified.nn.functional.linear import linear
@@ -36,10 +37,8 @@ from unified.nn.functional.loss import (
 )  # fmt: skip
 from unified.nn.functional.normalization import (
     batch_norm,
-    cosine_similarity,
     group_norm,
     layer_norm,
-    normalize,
     rms_norm,
 )  # fmt: skip
 from unified.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
@@ -52,6 +51,7 @@ __all__ = [
     "celu", "conv1d", "conv2d", "conv3d", "cosine_similarity", "cross_entropy", "dropout", "dropout2d", "elu",
     "embedding", "gelu", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div",
     "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss",
-    "nll_loss", "normalize", "one_hot", "pad", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
-    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh", "tanhshrink",
+    "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "pdist", "relu", "relu6", "rms_norm",
+    "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign",
+    "tanh", "tanhshrink",
 ]  # fmt: skip
