@@ -78,6 +78,7 @@ FAMILIES = (
     "shape",
     "solve",
     "special",
+    "spectrogram",
     "statistics",
 )
 """Modules of natives that each backend has, one a family of ops, under the same names."""

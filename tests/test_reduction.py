@@ -236,7 +236,7 @@ BAD_CALLS = [
     (lambda x: (x > 0).to(un.int32).mean(0), TypeError, "needs floating-point elements, not int32"),
     (lambda x: x.topk(9), ValueError, "k=9 is not between 0 and 3"),
     (lambda x: x.amax(-3), IndexError, "dim -3 is out of range"),
-    (lambda x: x.norm("nuc"), ValueError, "p must be a number or 'fro'"),
+    (lambda x: x.norm("two"), ValueError, "p must be a number, 'fro' or 'nuc'"),
     (lambda x: x.softmax(2), IndexError, "dim 2 is out of range"),
     (lambda _: un.max(to_unified(np.zeros((0, 3), np.float32)), 0), ValueError, "is empty"),
 ]

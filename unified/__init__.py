@@ -48,6 +48,7 @@ from unified.ops.search import *
 from unified.ops.shape import *
 from unified.ops.solve import *
 from unified.ops.special import *
+from unified.ops.spectrogram import *
 from unified.ops.statistics import *
 from unified.ops.windows import *
 

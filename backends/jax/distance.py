@@ -1,7 +1,17 @@
-"""Norms and distances on JAX."""
+"""Norms of matrices and distances on JAX."""
 
 from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
 
 from unified.backends.protocol import Natives
 
 natives = Natives()
+
+natives(stop_gradient=jax.lax.stop_gradient)
+
+
+@natives
+def singular_values(matrices):
+    return jnp.linalg.svd(matrices, full_matrices=False, compute_uv=False)

@@ -19,4 +19,4 @@ def matmul(input, other):
 
 @natives
 def einsum(equation, operands):
-    return jnp.einsum(equation.replace(" ", ""), *operands)
+    return jnp.einsum(equation, *operands, optimize="auto")  # the best order of few operands, a good one of many

@@ -73,6 +73,11 @@ def cumprod(input, dim, dtype):
 
 
 @natives
+def squared_magnitude(input):
+    return jnp.square(input.real) + jnp.square(input.imag) if jnp.iscomplexobj(input) else jnp.square(input)
+
+
+@natives
 def amax(input, dim, keepdim):
     return jnp.max(input, _dims(input, dim), keepdims=keepdim)
 

@@ -34,4 +34,4 @@ def _with_vector(input, other, rank, other_rank):
 
 @natives.having("program")
 def einsum(equation, operands):
-    return tf.einsum(equation.replace(" ", ""), *operands)
+    return tf.einsum(equation, *operands, optimize="auto")  # the best order of few operands, a good one of many

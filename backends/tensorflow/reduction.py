@@ -75,6 +75,13 @@ def _tested(function):
 natives(any=_tested(raw.Any), all=_tested(raw.All))
 
 
+@natives.having("program")
+def squared_magnitude(input):
+    if input.dtype.is_complex:
+        return tf.square(tf.math.real(input)) + tf.square(tf.math.imag(input))
+    return tf.square(input)
+
+
 @natives
 def cumsum(input, dim, dtype):
     input = _accumulated(input, dtype)

@@ -12,11 +12,15 @@ natives(matmul=torch.matmul, bmm=torch.bmm, mm=torch.mm, mv=torch.mv, dot=torch.
         outer=torch.outer)  # fmt: skip
 
 
-def _added(function):
+def added(function):
     def native(input, first, second, beta, alpha):
+        if float in (type(beta), type(alpha)) and not (first.is_floating_point() or first.is_complex()):
+            raise TypeError(
+                "PyTorch rounds it to an int, in some of these functions"
+            )  # the op's check says it better
         return function(input, first, second, beta=beta, alpha=alpha)
 
     return native
 
 
-natives(addmm=_added(torch.addmm), addmv=_added(torch.addmv), baddbmm=_added(torch.baddbmm))
+natives(addmm=added(torch.addmm), addmv=added(torch.addmv), baddbmm=added(torch.baddbmm))

@@ -81,9 +81,13 @@ natives(
 
 
 @natives
-def norm(input, p, dim, keepdim, dtype):
-    order = 2 if p == "fro" else p
-    return torch.linalg.vector_norm(input, order, dim, keepdim, dtype=None if dtype is None else to_native(dtype))
+def squared_magnitude(input):
+    return (input * input.conj()).real if input.is_complex() else input.square()
+
+
+@natives
+def linalg_vector_norm(x, ord, dim, keepdim, dtype):
+    return torch.linalg.vector_norm(x, ord, dim, keepdim, dtype=None if dtype is None else to_native(dtype))
 
 
 @natives

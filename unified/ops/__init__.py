@@ -30,6 +30,7 @@ from unified.ops import (
     shape,
     solve,
     special,
+    spectrogram,
     statistics,
     windows,
 )  # fmt: skip
@@ -38,6 +39,7 @@ _REFLECTED = frozenset(
     {
         "__rsub__", "__rdiv__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__", "__rlshift__", "__rrshift__",
     }
+    {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__", "__rmatmul__"}
 )  # fmt: skip
 
 

@@ -8,13 +8,15 @@ from typing import Any
 from unified._dispatch import composite, op
 from unified._dtype import Number
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, ShapeError
-from unified.ops import _checks
-from unified.ops.elementwise import add, mul
+from unified.errors import DTypeError, ShapeError
+from unified.ops import _checks, _subscripts
+from unified.ops.creation import full_like
+from unified.ops.elementwise import add, eq, mul, where
 from unified.ops.reduction import sum
+from unified.ops.shape import diagonal, reshape
 
 __all__ = [
-    "addmm", "addmv", "baddbmm", "bmm", "dot", "einsum", "matmul", "mm", "mv", "outer",
+    "addmm", "addmv", "baddbmm", "bmm", "dot", "einsum", "ger", "matmul", "mm", "mv", "outer",
 ]  # fmt: skip
 
 Scalar = Number
@@ -40,17 +42,37 @@ def _adds(*ranks: int) -> Callable[..., None]:
     """A check of ``input + a @ b``: the product's, and that ``input`` broadcasts to its result."""
     product = _of_ranks(*ranks)
 
-    def check(input: Any, first: Any, second: Any, *_: Any) -> None:
+    def check(input: Any, first: Any, second: Any, beta: Any, alpha: Any) -> None:
         product(first, second)
         result = (*first.shape[:-1], *(second.shape[-1:] if ranks[1] > 1 else ()))
-        if tuple(_checks.broadcast_shapes(input.shape, result)) != tuple(result):
-            raise ShapeError(f"input {tuple(input.shape)} does not broadcast to the product's shape {tuple(result)}")
+        fits_into(input, result)
         _checks.same_dtype(input=input, mat1=first, mat2=second)
+        weights(first, beta=beta, alpha=alpha)
 
     return check
 
 
-@op(methods=("matmul", "__matmul__"), check=_checks.matmul)
+def fits_into(input: Any, result: Sequence[int]) -> None:
+    """``input`` broadcasts to the product's shape; raises ShapeError."""
+    if tuple(_checks.broadcast_shapes(input.shape, result)) != tuple(result):
+        raise ShapeError(f"input {tuple(input.shape)} does not broadcast to the product's shape {tuple(result)}")
+
+
+def weights(product: Any, **factors: Any) -> None:
+    """``beta`` and ``alpha`` are no floats where the elements are integers; raises DTypeError."""
+    for name, factor in factors.items():
+        real = isinstance(factor, float) or (hasattr(factor, "dtype") and factor.dtype.is_inexact)
+        if real and not product.dtype.is_inexact:
+            raise DTypeError(f"{name} must be an int for {product.dtype.name} elements, not a float")
+
+
+def weighted(input: Tensor, beta: Scalar, product: Tensor, alpha: Scalar) -> Tensor:
+    """``beta * input + alpha * product``, where a ``beta`` of 0 keeps even NaN in ``input`` out of the result."""
+    factor = full_like(input, beta)
+    return add(mul(where(eq(factor, 0), factor, input), factor), mul(product, full_like(product, alpha)))
+
+
+@op(methods=("matmul", "__matmul__", "__rmatmul__"), check=_checks.matmul)
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Matrix product over the last two dimensions, the others broadcast; vectors as in ``torch.matmul``.
 
@@ -76,7 +98,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return matmul(input, vec)
 
 
-@composite(methods=("dot", "inner"), check=_of_ranks(1, 1))
+@composite(methods=("dot",), check=_of_ranks(1, 1))
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Sum of the products of two vectors: ``(n), (n) -> ()``."""
     return sum(mul(input, tensor))
@@ -85,73 +107,76 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 @composite(methods=("addmm",), inplace=True, check=_adds(2, 2))
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)`` for matrices; ``input`` broadcasts to ``(n, m)``."""
-    return add(mul(input, beta), mul(matmul(mat1, mat2), alpha))
+    return weighted(input, beta, matmul(mat1, mat2), alpha)
 
 
 @composite(methods=("addmv",), inplace=True, check=_adds(2, 1))
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``; ``input`` broadcasts to ``(n)``."""
-    return add(mul(input, beta), mul(matmul(mat, vec), alpha))
+    return weighted(input, beta, matmul(mat, vec), alpha)
 
 
 @composite(methods=("baddbmm",), inplace=True, check=_adds(3, 3))
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """``beta * input + alpha * (batch1 @ batch2)``; ``input`` broadcasts to ``(b, n, m)``."""
-    return add(mul(input, beta), mul(matmul(batch1, batch2), alpha))
+    return weighted(input, beta, matmul(batch1, batch2), alpha)
 
 
-def _contracts(equation: str, operands: Sequence[Any]) -> None:
-    """Each operand has a letter for each dimension, and a letter one length."""
-    terms, _, result = equation.replace(" ", "").partition("->")
-    subscripts = terms.split(",")
-    if len(subscripts) != len(operands):
-        raise ArgumentError(f"the equation {equation!r} names {len(subscripts)} operands, but got {len(operands)}")
-    lengths: dict[str, int] = {}
-    for index, (subscript, operand) in enumerate(zip(subscripts, operands, strict=True)):
-        before, dots, after = subscript.partition("...")
-        rank = len(operand.shape)
-        if len(before) + len(after) > rank or (not dots and len(before) != rank):
-            raise ShapeError(
-                f"{subscript!r} in {equation!r} does not fit operand {index} of shape {tuple(operand.shape)}"
-            )
-        named = [*zip(before, operand.shape, strict=False)]
-        if after:
-            named += zip(after, operand.shape[rank - len(after) :], strict=True)
-        for letter, length in named:
-            held = lengths.setdefault(letter, length)
-            if held == 1:
-                lengths[letter] = length
-            elif length not in (1, held):
-                raise ShapeError(
-                    f"{letter!r} in {equation!r} is {held} in one operand and {length} in operand {index}"
-                )
-    unknown = set(result.replace("...", "")) - set(lengths)
-    if unknown:
-        raise ArgumentError(f"{equation!r} has {sorted(unknown)} in its result, but in no operand")
-    _checks.same_dtype(**{f"operand {index}": operand for index, operand in enumerate(operands)})
-
-
-@op(name="einsum", check=_contracts)
+@op(name="einsum")
 def _einsum(equation: str, operands: Sequence[Tensor]) -> Tensor:
-    """Sums of products, by letters for dimensions."""
+    """Sums of products; each operand has a letter for each dimension, and no letter twice."""
 
 
-def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
+def einsum(equation: str | Tensor, *operands: Any) -> Tensor:
     """Sums of products over named dimensions, as in ``torch.einsum``; the order of contraction is optimised.
 
     Example: ``einsum("bij,bjk->bik", a, b)`` is ``bmm(a, b)``; ``"ii"`` is a trace, ``"..."`` stands for any dims.
+    The sublist format names dimensions by ints: ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
 
     Raises:
         ArgumentError: the equation does not name the operands' dimensions.
         ShapeError: a letter has two lengths.
     """
+    if not isinstance(equation, str):
+        equation, operands = _of_sublists((equation, *operands))
     tensors: list[Tensor] = []
     for operand in operands:
         tensors += [operand] if isinstance(operand, Tensor) else operand
-    return _einsum(equation, tensors)
+    plan = _subscripts.explicit(equation, tuple([tuple(tensor.shape) for tensor in tensors]))
+    _checks.same_dtype(**{f"operand {index}": tensor for index, tensor in enumerate(tensors)})
+    plain = [_plain(tensor, term, plan) for tensor, term in zip(tensors, plan.terms, strict=True)]
+    return _einsum(f"{','.join(term for _, term in plain)}->{plan.result}", [tensor for tensor, _ in plain])
+
+
+def _of_sublists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Tensor, ...]]:
+    """``(a, [0, 1], b, [1, 2], [0, 2])`` as an equation and its operands."""
+    paired = len(arguments) // 2 * 2
+    equation = ",".join(_subscripts.of_sublist(sublist) for sublist in arguments[1:paired:2])
+    if paired < len(arguments):
+        equation += f"->{_subscripts.of_sublist(arguments[-1])}"
+    return equation, arguments[:paired:2]
+
+
+def _plain(operand: Tensor, term: str, plan: _subscripts.Contraction) -> tuple[Tensor, str]:
+    """An operand and its letters without those that are repeated, or stand for a length of 1 to be broadcast."""
+    shape = tuple(operand.shape)
+    kept = [length != 1 or plan.lengths[letter] == 1 for letter, length in zip(term, shape, strict=True)]
+    if not all(kept):
+        operand = reshape(operand, tuple(length for length, keep in zip(shape, kept, strict=True) if keep))
+        term = "".join(letter for letter, keep in zip(term, kept, strict=True) if keep)
+    for letter in sorted(set(term)):
+        while term.count(letter) > 1:
+            first = term.index(letter)
+            second = term.index(letter, first + 1)
+            operand = diagonal(operand, 0, first, second)
+            term = term[:first] + term[first + 1 : second] + term[second + 1 :] + letter
+    return operand, term
 
 
 @composite(methods=("outer", "ger"))
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of two vectors' elements: ``(n), (m) -> (n, m)``."""
     return _einsum("i,j->ij", (input, vec2))
+
+
+ger = outer

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from unified._dispatch import composite, front, op
-from unified._dtype import DType
+from unified._dtype import DType, float32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops.elementwise import abs, div, maximum, minimum, mul, ne, neg, pow, sqrt, square, sub, where
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum",
-    "log_softmax", "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "sort", "std", "std_mean", "sum",
+    "log_softmax", "logsumexp", "max", "mean", "min", "prod", "softmax", "sort", "std", "std_mean", "sum",
     "topk", "var", "var_mean",
 ]  # fmt: skip
 
@@ -81,10 +81,22 @@ def _reduces_moments(input: Any, dim: Any = None, *_: Any) -> None:
     _reduces_floats(input, dim)
 
 
-def _measures(input: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> None:
-    if isinstance(p, str) and p != "fro":
-        raise ArgumentError(f"p must be a number or 'fro', not {p!r}")
-    _reduces_floats(input, dim, keepdim, dtype)
+def _measures(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> None:
+    if not isinstance(ord, (int, float)):
+        raise ArgumentError(f"the order of a vector norm is a number, not {ord!r}")
+    dims = _dims(x, dim)
+    for found in (x.dtype, dtype or x.dtype):
+        if not found.is_inexact:
+            raise DTypeError(f"needs floating-point elements, not {found.name}; convert first: x.to(un.float32)")
+    if dtype is not None and x.dtype.is_complex and not dtype.is_complex:
+        raise DTypeError(f"the norm of {x.dtype.name} elements takes a complex dtype, not {dtype.name}")
+    if (ord < 0 or math.isinf(ord)) and any_empty(x.shape, dims):
+        raise ShapeError(f"a {tuple(x.shape)} tensor has no elements to take the norm of order {ord} of")
+
+
+def any_empty(shape: Sequence[int], dims: Sequence[int]) -> bool:
+    """Whether one of the dimensions has length 0."""
+    return not builtins.all(shape[index] for index in dims)
 
 
 def _normalizes(input: Any, dim: Any, dtype: DType | None = None) -> None:
@@ -210,7 +222,7 @@ def _var(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> Tensor:
 @composite(name="std", check=_reduces_moments)
 def _std(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> Tensor:
     """Standard deviation over ``dim``."""
-    return _root(_var(input, dim, keepdim, correction))
+    return sqrt_flat_at_zero(_var(input, dim, keepdim, correction))
 
 
 @composite(name="var_mean", check=_reduces_moments)
@@ -292,38 +304,45 @@ def std_mean(
     return _std_mean(input, *_moment(dim, unbiased, keepdim, correction, axis, keepdims))
 
 
-def _root(input: Tensor) -> Tensor:
+def sqrt_flat_at_zero(input: Tensor) -> Tensor:
     """Square root whose gradient at 0 is 0."""
     zero = input == 0
     return where(zero, 0.0, sqrt(where(zero, 1.0, input)))
 
 
-def _power_norm(magnitudes: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
-    """``sum(m ** p) ** (1 / p)`` for magnitudes, with a gradient of 0 for elements and norms that are 0."""
+def _power_norm(magnitudes: Tensor, order: float, dim: Dim, keepdim: bool) -> Tensor:
+    """``sum(m ** order) ** (1 / order)`` for magnitudes, with a gradient of 0 for elements and norms that are 0."""
     zero = magnitudes == 0
-    total = sum(where(zero, 0.0, pow(where(zero, 1.0, magnitudes), p)), dim, keepdim)
-    empty = total == 0
-    return where(empty, 0.0, pow(where(empty, 1.0, total), 1 / p))
+    of_zero = 0.0 if order > 0 else math.inf
+    total = sum(where(zero, of_zero, pow(where(zero, 1.0, magnitudes), order)), dim, keepdim)
+    limit = total == of_zero
+    return where(limit, 0.0, pow(where(limit, 1.0, total), 1 / order))
 
 
-@composite(methods=("norm",), check=_measures)
-def norm(
-    input: Tensor,
-    p: float | str = 2,
-    dim: Dim = None,
-    keepdim: bool = False,
-    dtype: DType | None = None,
+@op(name="squared_magnitude")
+def squared_magnitude(input: Tensor) -> Tensor:
+    """``|input| ** 2``: real, also for complex elements, and smooth at 0."""
+
+
+@composite(name="linalg_vector_norm", check=_measures)
+def linalg_vector_norm(
+    x: Tensor, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
-    """Vector norm over ``dim``: ``sum(|x| ** p) ** (1 / p)``; ``p`` may be 0, inf, -inf or ``"fro"`` (2).
+    """Vector norm over ``dim``: ``sum(|x| ** ord) ** (1 / ord)``; ``ord`` may be 0, inf, -inf or negative.
 
-    The gradient of a norm that is 0 is 0. Example: ``norm([3., 4.]) -> 5.``
+    ``dtype`` converts first. The gradient of a norm that is 0 is 0. Example: ``vector_norm([3., 4.]) -> 5.``
     """
     if dtype is not None:
-        input = input.to(dtype)
-    order = 2.0 if p == "fro" else float(p)
+        x = x.to(dtype)
+    if x.dtype.itemsize > 2:
+        return _vector_norm(x, float(ord), dim, keepdim)
+    return _vector_norm(x.to(float32), float(ord), dim, keepdim).to(x.dtype)  # 16 bits overflow when squared
+
+
+def _vector_norm(x: Tensor, order: float, dim: Dim, keepdim: bool) -> Tensor:
     if order == 2:
-        return _root(sum(square(abs(input)), dim, keepdim))
-    magnitudes = abs(input)
+        return sqrt_flat_at_zero(sum(squared_magnitude(x), dim, keepdim))
+    magnitudes = abs(x)
     if order == 1:
         return sum(magnitudes, dim, keepdim)
     if math.isinf(order):

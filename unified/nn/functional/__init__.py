@@ -20,6 +20,7 @@ from unified.nn.functional.activation import (
 )  # fmt: skip
 from unified.nn.functional.attention import scaled_dot_product_attention
 from unified.nn.functional.convolution import conv1d, conv2d, conv3d
+from unified.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from unified.nn.functional.dropout import (
     alpha_dropout,
     dropout,

@@ -6,8 +6,7 @@ from unified._dispatch import composite
 from unified._tensor import Tensor
 from unified.errors import ArgumentError
 from unified.nn.functional import _checks
-from unified.ops._checks import floating
-from unified.ops.elementwise import Scalar, clamp, rsqrt
+from unified.ops.elementwise import Scalar, rsqrt
 
 
 def _per_channel(values: Tensor, input: Tensor) -> Tensor:
@@ -150,18 +149,3 @@ def rms_norm(
 
 
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-
-
-@composite(check=floating)
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """``input / max(norm_p(input), eps)`` along ``dim``. Example: ``normalize([[3., 4.]]) -> [[0.6, 0.8]]``."""
-    return input / clamp(input.norm(p, dim, keepdim=True), min=eps)
-
-
-@composite(check=floating)
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """``x1 . x2 / (max(|x1|, eps) max(|x2|, eps))`` along ``dim``, broadcast."""
-    first = x1 / clamp(x1.norm(2.0, dim, keepdim=True), min=eps)
-    second = x2 / clamp(x2.norm(2.0, dim, keepdim=True), min=eps)
-    output: Tensor = (first * second).sum(dim)
-    return output
