@@ -18,10 +18,27 @@ from unified.nn.functional.activation import (
     softsign,
     tanhshrink,
 )  # fmt: skip
+from unified.nn.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
 from unified.nn.functional.attention import scaled_dot_product_attention
-from unified.nn.functional.convolution import conv1d, conv2d, conv3d
+from unified.nn.functional.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)  # fmt: skip
 from unified.nn.functional.dropout import dropout, dropout2d
 from unified.nn.functional.embedding import embedding, one_hot
+from unified.nn.functional.folding import fold, unfold
+from unified.nn.functional.fractional_pooling import fractional_max_pool2d, fractional_max_pool3d
 from unified.nn.functional.linear import linear
 from unified.nn.functional.loss import (
     binary_cross_entropy,
@@ -42,16 +59,36 @@ from unified.nn.functional.normalization import (
     normalize,
     rms_norm,
 )  # fmt: skip
-from unified.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from unified.nn.functional.pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)  # fmt: skip
+from unified.nn.functional.resampling import interpolate, upsample, upsample_bilinear, upsample_nearest
+from unified.nn.functional.sampling import affine_grid, grid_sample
+from unified.nn.functional.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from unified.nn.functional.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from unified.ops.elementwise import relu, sigmoid, tanh
 from unified.ops.reduction import log_softmax, softmax
 from unified.ops.shape import pad
 
 __all__ = [
-    "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "celu", "conv1d", "conv2d", "conv3d", "cosine_similarity", "cross_entropy", "dropout", "dropout2d", "elu",
-    "embedding", "gelu", "glu", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "huber_loss", "kl_div",
-    "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss",
-    "nll_loss", "normalize", "one_hot", "pad", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu",
-    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh", "tanhshrink",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+    "adaptive_max_pool2d", "adaptive_max_pool3d", "affine_grid", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "channel_shuffle", "conv1d",
+    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity",
+    "cross_entropy", "dropout", "dropout2d", "elu", "embedding", "fold", "fractional_max_pool2d",
+    "fractional_max_pool3d", "gelu", "glu", "grid_sample", "group_norm", "hardsigmoid", "hardswish", "hardtanh",
+    "huber_loss", "interpolate", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax",
+    "logsigmoid", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
+    "max_unpool2d", "max_unpool3d", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pixel_shuffle",
+    "pixel_unshuffle", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh", "tanhshrink", "unfold", "upsample",
+    "upsample_bilinear", "upsample_nearest",
 ]  # fmt: skip
