@@ -366,7 +366,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Number
 
     Raises:
         ArgumentError: an unknown mode, an odd number of entries, or more pairs than dimensions.
-        ShapeError: a "reflect" pad is not shorter than its dimension, or a "circular" one is longer.
+        ShapeError: a "reflect" pad is not shorter than its dimension, a "circular" one is longer, or nothing is left.
     """
     if mode == "constant":
         return constant_pad(input, tuple(pad), 0 if value is None else value)
@@ -376,7 +376,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Number
     pairs = _axes.before_after(shape, tuple(pad))
     for length, (before, after) in zip(shape, pairs, strict=True):
         limit = {"reflect": length - 1, "circular": length}.get(mode)
-        fits = length + min(before, 0) + min(after, 0) > 0 and (limit is None or max(before, after) <= limit)
+        left = length + (min(before, 0) + min(after, 0) if mode == "circular" else before + after)
+        fits = left > 0 and (limit is None or max(before, after) <= limit)
         if (before or after) and not (fits and length):
             raise ShapeError(f"pad: pad {tuple(pad)} does not fit shape {tuple(shape)} in mode {mode!r}")
     return edge_pad(input, tuple(pairs), mode)
@@ -392,8 +393,8 @@ def _source(length: int, before: int, after: int, mode: str) -> np.ndarray:
     """Where the elements of a padded dimension come from; a cropped dimension is a circle of what is left."""
     if mode != "circular":
         return _SOURCES[mode](np.arange(-before, length + after), length)
-    first, left = builtins.max(-before, 0), length + builtins.min(before, 0) + builtins.min(after, 0)
-    return first + np.arange(-builtins.max(before, 0), left + builtins.max(after, 0)) % left
+    first, left = max(-before, 0), length + min(before, 0) + min(after, 0)
+    return first + np.arange(-max(before, 0), left + max(after, 0)) % left
 
 
 @composite
