@@ -53,6 +53,24 @@ from unified.ops.statistics import *
 from unified.ops.windows import *
 
 from unified import fft, linalg, masked, nn, optim, signal, special  # isort: skip
+from unified.nn.functional import (
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    pixel_shuffle,
+    pixel_unshuffle,
+)  # fmt: skip
+from unified.nn.functional.sampling import grid_sampler_2d, grid_sampler_3d
 from unified.random import (
     Generator,
     bernoulli,

@@ -9,8 +9,6 @@ from unified.backends.protocol import Natives
 
 natives = Natives()
 
-_LAYOUTS = {1: ("NCH", "OIH", "NCH"), 2: ("NCHW", "OIHW", "NCHW"), 3: ("NCDHW", "OIDHW", "NCDHW")}
-
 
 @natives
 def linear(input, weight, bias):
@@ -18,41 +16,6 @@ def linear(input, weight, bias):
     out = jax.lax.dot_general(rows, weight, (((1,), (weight.ndim - 1,)), ((), ())))
     out = out if bias is None else out + bias
     return out.reshape(*input.shape[:-1], *weight.shape[:-1])
-
-
-def _each(value, spatial):
-    return (value,) * spatial if isinstance(value, int) else tuple(value) * (spatial if len(value) == 1 else 1)
-
-
-def _pads(padding, kernel, dilation):
-    if padding == "valid":
-        return [(0, 0)] * len(kernel)
-    if padding == "same":
-        totals = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
-    return [(pad, pad) for pad in _each(padding, len(kernel))]
-
-
-def _convolution(spatial):
-    def native(input, weight, bias, stride, padding, dilation, groups):
-        steps = _each(dilation, spatial)
-        out = jax.lax.conv_general_dilated(
-            input if input.ndim == spatial + 2 else input[None],
-            weight,
-            _each(stride, spatial),
-            _pads(padding, weight.shape[2:], steps),
-            rhs_dilation=steps,
-            dimension_numbers=_LAYOUTS[spatial],
-            feature_group_count=groups,
-        )
-        if bias is not None:
-            out = out + bias.reshape(-1, *[1] * spatial)
-        return out if input.ndim == spatial + 2 else out[0]
-
-    return native
-
-
-natives(conv1d=_convolution(1), conv2d=_convolution(2), conv3d=_convolution(3))
 
 
 @natives

@@ -1,4 +1,4 @@
-"""nn ops on TensorFlow. Its CPU kernels know channels-last only, so convolutions transpose on the way in and out."""
+"""nn ops on TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,70 +21,6 @@ def linear(input, weight, bias):
     if bias is not None:
         out = raw.AddV2(x=out, y=bias)
     return out if rank == 2 else tf.reshape(out, (*input.shape[:-1], weight.shape[0]))
-
-
-def _each(value, spatial):
-    return (value,) * spatial if isinstance(value, int) else tuple(value) * (spatial if len(value) == 1 else 1)
-
-
-def _pads(padding, kernel, stride, dilation):
-    if padding == "valid":
-        return [(0, 0)] * len(kernel)
-    if padding == "same":
-        if max(stride) > 1:
-            raise ValueError("padding='same' needs stride 1")
-        totals = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
-    return [(pad, pad) for pad in _each(padding, len(kernel))]
-
-
-@natives.having("program")
-def conv2d(input, weight, bias, stride, padding, dilation, groups):
-    batch = input if input.shape.rank == 4 else input[None]
-    if batch.shape[1] != weight.shape[1] * groups:  # the kernel would take it for a grouped convolution
-        raise ValueError("channels do not fit")
-    steps = _each(dilation, 2)
-    pads = _pads(padding, weight.shape[2:], _each(stride, 2), steps)
-    out = raw.Conv2D(
-        input=tf.transpose(batch, (0, 2, 3, 1)),
-        filter=tf.transpose(weight, (2, 3, 1, 0)),
-        strides=[1, *_each(stride, 2), 1],
-        padding="EXPLICIT" if any(map(any, pads)) else "VALID",
-        explicit_paddings=[0, 0, *pads[0], *pads[1], 0, 0] if any(map(any, pads)) else [],
-        dilations=[1, *steps, 1],
-    )
-    if bias is not None:
-        out = raw.BiasAdd(value=out, bias=bias)
-    out = tf.transpose(out, (0, 3, 1, 2))
-    return out if input.shape.rank == 4 else out[0]
-
-
-@natives.having("program")
-def conv1d(input, weight, bias, stride, padding, dilation, groups):
-    spread = [(0, 0), *_pads(padding, weight.shape[2:], _each(stride, 1), _each(dilation, 1))]
-    padded = tf.pad(input[..., None, :], [(0, 0)] * (input.shape.rank - 1) + spread)
-    out = conv2d(padded, weight[:, :, None], bias, (1, *_each(stride, 1)), 0, (1, *_each(dilation, 1)), groups)
-    return tf.squeeze(out, -2)
-
-
-@natives.having("program")
-def conv3d(input, weight, bias, stride, padding, dilation, groups):
-    batch = input if input.shape.rank == 5 else input[None]
-    if batch.shape[1] != weight.shape[1] * groups:
-        raise ValueError("channels do not fit")
-    steps = _each(dilation, 3)
-    padded = tf.pad(batch, [(0, 0), (0, 0), *_pads(padding, weight.shape[2:], _each(stride, 3), steps)])
-    out = raw.Conv3D(
-        input=tf.transpose(padded, (0, 2, 3, 4, 1)),
-        filter=tf.transpose(weight, (2, 3, 4, 1, 0)),
-        strides=[1, *_each(stride, 3), 1],
-        padding="VALID",
-        dilations=[1, *steps, 1],
-    )
-    if bias is not None:
-        out = out + bias
-    out = tf.transpose(out, (0, 4, 1, 2, 3))
-    return out if input.shape.rank == 5 else out[0]
 
 
 @natives

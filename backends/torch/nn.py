@@ -10,22 +10,15 @@ from unified.backends.protocol import Natives
 natives = Natives()
 
 natives(
-    linear=F.linear, conv1d=torch.conv1d, conv2d=torch.conv2d, conv3d=torch.conv3d, silu=F.silu, elu=F.elu,
-    selu=F.selu, celu=F.celu, leaky_relu=F.leaky_relu, hardtanh=F.hardtanh, relu6=F.relu6, softplus=F.softplus,
-    mish=F.mish, hardswish=F.hardswish, hardsigmoid=F.hardsigmoid, logsigmoid=F.logsigmoid, softsign=F.softsign,
-    glu=F.glu, adaptive_avg_pool2d=F.adaptive_avg_pool2d, group_norm=F.group_norm, rms_norm=F.rms_norm,
-    avg_pool2d=F.avg_pool2d,
+    linear=F.linear, silu=F.silu, elu=F.elu, selu=F.selu, celu=F.celu, leaky_relu=F.leaky_relu, hardtanh=F.hardtanh,
+    relu6=F.relu6, softplus=F.softplus, mish=F.mish, hardswish=F.hardswish, hardsigmoid=F.hardsigmoid,
+    logsigmoid=F.logsigmoid, softsign=F.softsign, glu=F.glu, group_norm=F.group_norm, rms_norm=F.rms_norm,
 )  # fmt: skip
 
 
 @natives
 def gelu(input, approximate):
     return F.gelu(input, approximate=approximate)
-
-
-@natives
-def max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode):
-    return torch.max_pool2d(input, kernel_size, stride or (), padding, dilation, ceil_mode)
 
 
 @natives

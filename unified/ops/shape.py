@@ -20,7 +20,8 @@ from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 
 __all__ = [
-    "adjoint", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate", "diagonal", "flatten",
+    "adjoint", "broadcast_tensors", "broadcast_to", "cat", "chunk", "concat", "concatenate", "constant_pad_nd",
+    "diagonal", "flatten",
     "flip", "hstack", "meshgrid", "moveaxis", "movedim", "pad", "permute", "repeat_interleave", "reshape",
     "roll", "split", "squeeze", "stack", "swapaxes", "t", "tile", "transpose", "tril", "triu", "unbind",
     "unflatten", "unsqueeze", "vstack",
@@ -407,11 +408,16 @@ def constant_pad(input: Tensor, pad: Sequence[int], value: Operand) -> Tensor:
     """:func:`pad` with a constant; negative entries crop."""
 
 
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Number = 0) -> Tensor:
+    """:func:`pad` in mode "constant". Example: ``constant_pad_nd([1, 2], (1, 0), 9) -> [9, 1, 2]``."""
+    return constant_pad(input, tuple(pad), value)
+
+
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Number | None = None) -> Tensor:
     """``input`` with more elements at its edges, as ``torch.nn.functional.pad``.
 
     Args:
-        pad: pairs (before, after), the last dimension's first; negative entries crop in "constant" mode.
+        pad: pairs (before, after), the last dimension's first; negative entries crop.
         mode: "constant", "reflect", "replicate" or "circular".
         value: what "constant" fills with; 0 if None.
 
@@ -419,17 +425,19 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Number
 
     Raises:
         ArgumentError: an unknown mode, an odd number of entries, or more pairs than dimensions.
-        ShapeError: a "reflect" pad is not shorter than its dimension, or a "circular" one is longer.
+        ShapeError: a "reflect" pad is not shorter than its dimension, a "circular" one is longer, or nothing is left.
     """
     if mode == "constant":
         return constant_pad(input, tuple(pad), 0 if value is None else value)
-    if mode not in _SOURCES:
+    if mode not in ("reflect", "replicate", "circular"):
         raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}")
     shape = input.shape
     pairs = _axes.before_after(shape, tuple(pad))
     for length, (before, after) in zip(shape, pairs, strict=True):
         limit = {"reflect": length - 1, "circular": length}.get(mode)
-        if min(before, after) < 0 or (limit is not None and max(before, after) > limit) or not length:
+        left = length + (min(before, 0) + min(after, 0) if mode == "circular" else before + after)
+        fits = left > 0 and (limit is None or max(before, after) <= limit)
+        if (before or after) and not (fits and length):
             raise ShapeError(f"pad: pad {tuple(pad)} does not fit shape {tuple(shape)} in mode {mode!r}")
     return edge_pad(input, tuple(pairs), mode)
 
@@ -437,8 +445,15 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Number
 _SOURCES = {
     "reflect": lambda at, length: (length - 1) - np.abs((length - 1) - np.abs(at)),
     "replicate": lambda at, length: np.clip(at, 0, length - 1),
-    "circular": lambda at, length: at % length,
 }
+
+
+def _source(length: int, before: int, after: int, mode: str) -> np.ndarray:
+    """Where the elements of a padded dimension come from; a cropped dimension is a circle of what is left."""
+    if mode != "circular":
+        return _SOURCES[mode](np.arange(-before, length + after), length)
+    first, left = max(-before, 0), length + min(before, 0) + min(after, 0)
+    return first + np.arange(-max(before, 0), left + max(after, 0)) % left
 
 
 @composite
@@ -448,7 +463,7 @@ def edge_pad(input: Tensor, pairs: Sequence[tuple[int, int]], mode: str) -> Tens
     for dim, (before, after) in enumerate(pairs):
         if before or after:
             length = input.shape[dim]
-            source = _SOURCES[mode](np.arange(-before, length + after), length)
+            source = _source(length, before, after, mode)
             result = result.index_select(dim, input.new_tensor(source, dtype=int32))
     return result
 

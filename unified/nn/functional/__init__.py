@@ -18,8 +18,23 @@ from unified.nn.functional.activation import (
     softsign,
     tanhshrink,
 )  # fmt: skip
+from unified.nn.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)  # fmt: skip
 from unified.nn.functional.attention import scaled_dot_product_attention
-from unified.nn.functional.convolution import conv1d, conv2d, conv3d
+from unified.nn.functional.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)  # fmt: skip
 from unified.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from unified.nn.functional.dropout import (
     alpha_dropout,
@@ -31,6 +46,8 @@ from unified.nn.functional.dropout import (
     rrelu,
 )  # fmt: skip
 from unified.nn.functional.embedding import embedding, one_hot
+from unified.nn.functional.folding import fold, unfold
+from unified.nn.functional.fractional_pooling import fractional_max_pool2d, fractional_max_pool3d
 from unified.nn.functional.linear import linear
 from unified.nn.functional.loss import (
     binary_cross_entropy,
@@ -51,7 +68,22 @@ from unified.nn.functional.normalization import (
     normalize,
     rms_norm,
 )  # fmt: skip
-from unified.nn.functional.pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from unified.nn.functional.pooling import (
+    adaptive_avg_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)  # fmt: skip
+from unified.nn.functional.resampling import interpolate, upsample, upsample_bilinear, upsample_nearest
+from unified.nn.functional.sampling import affine_grid, grid_sample
+from unified.nn.functional.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from unified.nn.functional.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from unified.ops.elementwise import relu, sigmoid, tanh
 from unified.ops.reduction import log_softmax, softmax, softmin
 from unified.ops.shape import pad

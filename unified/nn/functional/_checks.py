@@ -76,48 +76,55 @@ def conv3d(input: Any, weight: Any, *rest: Any) -> None:
     _convolution(3, input, weight, *rest)
 
 
-def pooled(length: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    """How many windows a dimension of ``length`` has, by PyTorch's rule for the last one under ``ceil_mode``."""
-    span = length + 2 * padding - dilation * (kernel - 1) - 1
-    count = (math.ceil(span / stride) if ceil_mode else span // stride) + 1
-    if ceil_mode and (count - 1) * stride >= length + padding:
-        count -= 1
-    return count
+def _transposed(
+    spatial: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int,
+    dilation: Any,
+) -> None:  # fmt: skip
+    if not isinstance(groups, int) or groups < 1:
+        raise ArgumentError(f"groups must be a positive int, not {groups!r}")
+    shape, weights = tuple(input.shape), tuple(weight.shape)
+    if len(weights) != spatial + 2 or len(shape) not in (spatial + 1, spatial + 2):
+        raise ShapeError(
+            f"input {shape} and weight {weights} must have {spatial + 2} dimensions, (N, C, ...) and "
+            "(C, out / groups, *kernel); input may lack N"
+        )
+    if shape[-spatial - 1] != weights[0] or weights[0] % groups:
+        raise ShapeError(
+            f"input {shape} has {shape[-spatial - 1]} channels, weight {weights} takes {weights[0]}, which must be a "
+            f"multiple of groups={groups}"
+        )
+    if bias is not None and tuple(bias.shape) != (weights[1] * groups,):
+        raise ShapeError(f"bias {tuple(bias.shape)} must have the shape ({weights[1] * groups},) of the channels")
+    base.same_dtype(input=input, weight=weight, bias=bias)
+    strides, dilations = expand(stride, spatial, "stride"), expand(dilation, spatial, "dilation")
+    pads, extras = expand(padding, spatial, "padding"), expand(output_padding, spatial, "output_padding")
+    if min(strides) < 1 or min(dilations) < 1 or min(pads) < 0 or min(extras) < 0:
+        raise ArgumentError(
+            f"stride {stride!r} and dilation {dilation!r} must be positive, padding {padding!r} and output_padding "
+            f"{output_padding!r} not negative"
+        )
+    for length, kernel, step, pad, extra, spacing in zip(
+        shape[-spatial:], weights[2:], strides, pads, extras, dilations, strict=True
+    ):
+        if extra >= max(step, spacing):
+            raise ArgumentError(f"output_padding {output_padding!r} must be smaller than either stride or dilation")
+        if (length - 1) * step - 2 * pad + spacing * (kernel - 1) + extra < 0:
+            raise ShapeError(f"padding {padding!r} leaves nothing of input {shape} with weight {weights}")
 
 
-def pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
-    """Operands of a 2-d pooling."""
-    if len(input.shape) not in (3, 4):
-        raise ShapeError(f"input {tuple(input.shape)} must have 4 dimensions (N, C, H, W) or 3 (C, H, W)")
-    kernels, pads = expand(kernel_size, 2, "kernel_size"), expand(padding, 2, "padding")
-    strides = kernels if stride is None or stride == () else expand(stride, 2, "stride")
-    dilations = expand(dilation, 2, "dilation")
-    if min(kernels) < 1 or min(strides) < 1 or min(dilations) < 1:
-        raise ArgumentError(f"kernel_size {kernel_size!r} and stride {stride!r} must be positive")
-    if any(pad < 0 or pad > kernel // 2 for pad, kernel in zip(pads, kernels, strict=True)):
-        raise ArgumentError(f"padding {padding!r} must be at most half of kernel_size {kernel_size!r}")
-    windows = zip(input.shape[-2:], kernels, strides, pads, dilations, strict=True)
-    for length, kernel, step, pad, spacing in windows:
-        if pooled(length, kernel, step, pad, spacing, ceil_mode) < 1:
-            raise ShapeError(f"kernel_size {kernel_size!r} is larger than input {tuple(input.shape)}")
+def conv_transpose1d(input: Any, weight: Any, *rest: Any) -> None:
+    """Operands of a transposed 1-d convolution."""
+    _transposed(1, input, weight, *rest)
 
 
-def max_pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
-    """Operands of a 2-d max pooling."""
-    pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+def conv_transpose2d(input: Any, weight: Any, *rest: Any) -> None:
+    """Operands of a transposed 2-d convolution."""
+    _transposed(2, input, weight, *rest)
 
 
-def avg_pool2d(input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, *_: Any) -> None:
-    """Operands of a 2-d average pooling."""
-    base.floating(input)
-    pool2d(input, kernel_size, stride, padding, 1, ceil_mode)
-
-
-def adaptive_avg_pool2d(input: Any, output_size: Any) -> None:
-    """Operands of a 2-d adaptive pooling."""
-    base.floating(input)
-    if len(input.shape) not in (3, 4):
-        raise ShapeError(f"input {tuple(input.shape)} must have 4 dimensions (N, C, H, W) or 3 (C, H, W)")
+def conv_transpose3d(input: Any, weight: Any, *rest: Any) -> None:
+    """Operands of a transposed 3-d convolution."""
+    _transposed(3, input, weight, *rest)
 
 
 def _channels(input: Any, **operands: Any) -> None:
