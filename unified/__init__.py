@@ -50,6 +50,7 @@ from unified.ops.special import *
 from unified.ops.statistics import *
 
 from unified import fft, linalg, masked, nn, optim, signal, special  # isort: skip
+from unified.nn.functional.normalization import native_batch_norm, native_group_norm, native_layer_norm
 from unified.random import (
     Generator,
     bernoulli,
