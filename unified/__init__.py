@@ -50,7 +50,14 @@ from unified.ops.special import *
 from unified.ops.statistics import *
 
 from unified import fft, linalg, masked, nn, optim, signal, special  # isort: skip
-from unified.nn.functional.normalization import native_batch_norm, native_group_norm, native_layer_norm
+from unified.nn.functional.normalization import (
+    group_norm,
+    layer_norm,
+    native_batch_norm,
+    native_group_norm,
+    native_layer_norm,
+    rms_norm,
+)  # fmt: skip
 from unified.random import (
     Generator,
     bernoulli,

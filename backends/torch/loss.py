@@ -13,6 +13,8 @@ natives(
     soft_margin_loss=F.soft_margin_loss, hinge_embedding_loss=F.hinge_embedding_loss,
     margin_ranking_loss=F.margin_ranking_loss, cosine_embedding_loss=F.cosine_embedding_loss,
     binary_cross_entropy=F.binary_cross_entropy, binary_cross_entropy_with_logits=F.binary_cross_entropy_with_logits,
+    multilabel_soft_margin_loss=F.multilabel_soft_margin_loss, poisson_nll_loss=F.poisson_nll_loss,
+    gaussian_nll_loss=F.gaussian_nll_loss,
 )  # fmt: skip
 
 
@@ -51,6 +53,18 @@ natives(
     nll_loss=_of_indices(F.nll_loss), cross_entropy=_of_indices(F.cross_entropy),
     multi_margin_loss=_of_indices(F.multi_margin_loss), multilabel_margin_loss=_of_indices(F.multilabel_margin_loss),
 )  # fmt: skip
+
+
+@natives
+def kl_div(input, target, size_average, reduce, reduction, log_target):
+    if reduction == "mean" and size_average is None and reduce is None:
+        return torch.kl_div(input, target, 1, log_target=log_target)  # F.kl_div warns of what this mean is
+    return F.kl_div(input, target, size_average, reduce, reduction, log_target)
+
+
+@natives
+def triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction):
+    return F.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=reduction)
 
 
 @natives

@@ -15,7 +15,7 @@ natives(
     mish=F.mish, hardswish=F.hardswish, hardsigmoid=F.hardsigmoid, logsigmoid=F.logsigmoid, softsign=F.softsign,
     glu=F.glu, adaptive_avg_pool2d=F.adaptive_avg_pool2d, group_norm=F.group_norm, rms_norm=F.rms_norm,
     avg_pool2d=F.avg_pool2d, bilinear=torch.bilinear, native_layer_norm=torch.native_layer_norm,
-    native_group_norm=torch.native_group_norm,
+    native_group_norm=torch.native_group_norm, local_response_norm=F.local_response_norm,
 )  # fmt: skip
 
 
@@ -46,6 +46,12 @@ def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, e
         input, weight, bias, running_mean, running_var, True, momentum, eps
     )
     return out, running_mean, running_var, mean, inverse
+
+
+@natives
+def instance_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
+    mean, var = (None if each is None else each.clone() for each in (running_mean, running_var))
+    return F.instance_norm(input, mean, var, weight, bias, True, momentum, eps), mean, var
 
 
 @natives

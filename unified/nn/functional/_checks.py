@@ -230,7 +230,7 @@ def kl_div(
 def elementwise_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction_: str = "mean", extra: Any = None
 ) -> None:
-    """``input`` and ``target`` broadcast; ``extra`` is a weight for each element of ``input``, or smooth L1's beta."""
+    """``input`` and ``target`` broadcast; ``extra`` is a weight for each element, or smooth L1's beta."""
     base.broadcastable(input, target)
     reduction(reduction_)
     if isinstance(extra, (int, float)):
@@ -362,7 +362,7 @@ def bags(input: Any, weight: Any, per_sample_weights: Any, mode: str, scale_grad
     if per_sample_weights is not None:
         if tuple(per_sample_weights.shape) != tuple(input.shape):
             raise ShapeError(
-                f"per_sample_weights {tuple(per_sample_weights.shape)} must have the shape {tuple(input.shape)} of input"
+                f"per_sample_weights {tuple(per_sample_weights.shape)} must have input's shape {tuple(input.shape)}"
             )
         base.same_dtype(weight=weight, per_sample_weights=per_sample_weights)
 

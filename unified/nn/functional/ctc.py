@@ -14,7 +14,6 @@ from unified.ops.creation import ones_like
 from unified.ops.elementwise import clamp
 from unified.ops.reduction import cumsum
 
-
 _NAME = "ctc_loss"
 
 

@@ -32,8 +32,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
     if len(weight.shape) != 3 or not input1.shape or tuple(input1.shape[:-1]) != tuple(input2.shape[:-1]):
         raise ShapeError(
-            f"input1 {tuple(input1.shape)} and input2 {tuple(input2.shape)} must differ in their last dimension only, "
-            f"and weight {tuple(weight.shape)} have 3 (out, in1, in2)"
+            f"input1 {tuple(input1.shape)} and input2 {tuple(input2.shape)} may differ in their last dimension only, "
+            f"and weight {tuple(weight.shape)} must have 3 (out, in1, in2)"
         )
     if (input1.shape[-1], input2.shape[-1]) != tuple(weight.shape[1:]):
         raise ShapeError(

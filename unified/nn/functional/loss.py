@@ -24,7 +24,7 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """``(input - target) ** 2``, reduced; the mean is over ``weight``. Example: ``mse_loss([1., 3.], [1., 1.]) -> 2.``
+    """``(input - target) ** 2``, reduced, the mean over ``weight``. Example: ``mse_loss([1., 3.], [1., 1.]) -> 2.``
 
     Raises:
         ShapeError: the shapes do not broadcast, or ``weight`` has not the shape of ``input``.

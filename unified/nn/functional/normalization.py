@@ -147,7 +147,7 @@ def instance_norm_train(
     momentum: Scalar,
     eps: Scalar,
 ) -> tuple[Tensor, ...]:
-    """Instance norm by each instance's statistics, and the running statistics after it (None where there are none)."""
+    """Instance norm by each instance's statistics, and the running statistics after it, None where there are none."""
     dims = tuple(range(2, input.ndim))
     count = input.numel() // (input.shape[0] * input.shape[1])
     mean = input.mean(dims, keepdim=True)
@@ -279,7 +279,14 @@ def _group_norm(
 
 @composite(check=_checks.native_group_norm)
 def native_group_norm(
-    input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int, eps: Scalar
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    N: int,  # noqa: N803  (PyTorch's names)
+    C: int,  # noqa: N803
+    HxW: int,  # noqa: N803
+    group: int,
+    eps: Scalar,
 ) -> tuple[Tensor, ...]:
     """``group_norm``, and the mean and ``1 / sqrt(var + eps)`` that it used, under the name of PyTorch's kernel.
 
