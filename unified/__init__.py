@@ -71,6 +71,14 @@ from unified.nn.functional import (
     pixel_unshuffle,
 )  # fmt: skip
 from unified.nn.functional.sampling import grid_sampler_2d, grid_sampler_3d
+from unified.nn.functional.normalization import (
+    group_norm,
+    layer_norm,
+    native_batch_norm,
+    native_group_norm,
+    native_layer_norm,
+    rms_norm,
+)  # fmt: skip
 from unified.random import (
     Generator,
     bernoulli,

@@ -30,6 +30,14 @@ def embedding(input, weight, padding_idx):
 
 
 @natives
+def segment_argmax(input, segments, count):
+    length = input.shape[0]
+    largest = jax.ops.segment_max(input, segments, count + 1)[segments]
+    places = jnp.where(input == largest, jnp.arange(length, dtype=jnp.int32)[:, None], length)
+    return jnp.minimum(jax.ops.segment_min(places, segments, count + 1)[:count], length)
+
+
+@natives
 def one_hot(tensor, num_classes):
     return (tensor[..., None] == jnp.arange(num_classes, dtype=tensor.dtype)).astype(tensor.dtype)
 

@@ -36,6 +36,14 @@ def embedding(input, weight, padding_idx):
     return tf.where(padded[..., None], tf.stop_gradient(out), out)
 
 
+@natives.having("program")
+def segment_argmax(input, segments, count):
+    length = input.shape[0]
+    largest = tf.gather(tf.math.unsorted_segment_max(input, segments, count + 1), segments)
+    places = tf.where(input == largest, tf.range(length)[:, None], length)
+    return tf.minimum(tf.math.unsorted_segment_min(places, segments, count + 1)[:count], length)
+
+
 @natives
 def one_hot(tensor, num_classes):
     if not tensor.dtype.is_integer:

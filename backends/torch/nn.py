@@ -13,6 +13,8 @@ natives(
     linear=F.linear, silu=F.silu, elu=F.elu, selu=F.selu, celu=F.celu, leaky_relu=F.leaky_relu, hardtanh=F.hardtanh,
     relu6=F.relu6, softplus=F.softplus, mish=F.mish, hardswish=F.hardswish, hardsigmoid=F.hardsigmoid,
     logsigmoid=F.logsigmoid, softsign=F.softsign, glu=F.glu, group_norm=F.group_norm, rms_norm=F.rms_norm,
+    bilinear=torch.bilinear, native_layer_norm=torch.native_layer_norm, native_group_norm=torch.native_group_norm,
+    local_response_norm=F.local_response_norm,
 )  # fmt: skip
 
 
@@ -28,17 +30,22 @@ def layer_norm(input, normalized_shape, weight, bias, eps):
 
 @natives
 def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
-    if input.numel() == input.shape[1]:
-        raise ValueError("one value per channel")
-    if running_mean is None or running_var is None:
-        out = torch.batch_norm(input, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
-        return out, None, None
-    if len(running_mean) != input.shape[1] or len(running_var) != input.shape[1]:  # the kernel does not look
+    running = [each for each in (running_mean, running_var) if each is not None]
+    if any(len(each) != input.shape[1] for each in running):  # the kernel does not look
         raise ValueError("running statistics do not fit")
-    out, _, _, mean, var = torch.ops.aten._native_batch_norm_legit_functional(
+    if len(running) < 2:
+        out, mean, inverse = torch.native_batch_norm(input, weight, bias, None, None, True, 0.0, eps)
+        return out, None, None, mean, inverse
+    out, mean, inverse, running_mean, running_var = torch.ops.aten._native_batch_norm_legit_functional(
         input, weight, bias, running_mean, running_var, True, momentum, eps
     )
-    return out, mean, var
+    return out, running_mean, running_var, mean, inverse
+
+
+@natives
+def instance_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
+    mean, var = (None if each is None else each.clone() for each in (running_mean, running_var))
+    return F.instance_norm(input, mean, var, weight, bias, True, momentum, eps), mean, var
 
 
 @natives
@@ -53,6 +60,41 @@ def embedding(input, weight, padding_idx):
     if weight.dim() != 2:
         raise ValueError("weight must be a matrix")
     return F.embedding(input, weight, padding_idx)
+
+
+@natives
+def frequency_scaled_rows(input, weight, padding_idx):
+    return F.embedding(input, weight, padding_idx, scale_grad_by_freq=True)
+
+
+@natives
+def bags_of_equal_size(input, weight, per_sample_weights, mode, scale_grad_by_freq, padding_idx):
+    return bags_by_offsets(input, weight, None, per_sample_weights, mode, scale_grad_by_freq, padding_idx)
+
+
+@natives
+def bags_by_offsets(input, weight, offsets, per_sample_weights, mode, scale_grad_by_freq, padding_idx):
+    return F.embedding_bag(
+        input,
+        weight,
+        offsets,
+        scale_grad_by_freq=scale_grad_by_freq,
+        mode=mode,
+        per_sample_weights=per_sample_weights,
+        padding_idx=padding_idx,
+    )
+
+
+@natives
+def segment_argmax(input, segments, count):
+    length, features = input.shape
+    segments = segments.long()[:, None].expand(length, features)
+    lowest = input.new_full((count + 1, features), -torch.inf)
+    largest = lowest.scatter_reduce(0, segments, input, "amax").gather(0, segments)
+    places = torch.arange(length, device=input.device)[:, None].expand(length, features)
+    first = places.new_full((count + 1, features), length)
+    chosen = torch.where(input == largest, places, length)
+    return first.scatter_reduce(0, segments, chosen, "amin")[:count].int()
 
 
 @natives
@@ -77,43 +119,3 @@ def attention(query, key, value, attn_mask, is_causal, scale, dropout_mask, drop
     elif attn_mask is not None:
         scores = scores + attn_mask
     return (torch._safe_softmax(scores, -1) * (dropout_mask * dropout_scale).to(scores.dtype)) @ value
-
-
-def _loss(function):
-    """``function(input, target, reduction, extra)`` on broadcast operands, so that PyTorch does not warn of it."""
-
-    def native(input, target, reduction, *extra):
-        if input.shape != target.shape:
-            input, target = torch.broadcast_tensors(input, target)
-        return function(input, target, None, None, reduction, *extra)
-
-    return native
-
-
-natives(mse_loss=_loss(F.mse_loss), l1_loss=_loss(F.l1_loss), smooth_l1_loss=_loss(F.smooth_l1_loss))
-
-
-@natives
-def huber_loss(input, target, reduction, delta):
-    if input.shape != target.shape:
-        input, target = torch.broadcast_tensors(input, target)
-    return F.huber_loss(input, target, reduction, delta)
-
-
-@natives
-def binary_cross_entropy_with_logits(input, target, weight, reduction, pos_weight):
-    return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
-
-
-@natives
-def nll_loss(input, target, weight, ignore_index, reduction):
-    return F.nll_loss(input, target.long(), weight, ignore_index=ignore_index, reduction=reduction)
-
-
-@natives
-def cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing):
-    if not target.dtype.is_floating_point:
-        target = target.long()
-    return F.cross_entropy(
-        input, target, weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
-    )

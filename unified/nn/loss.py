@@ -24,7 +24,7 @@ class MSELoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.mse_loss(input, target, self.reduction)
+        loss: Tensor = F.mse_loss(input, target, reduction=self.reduction)
         return loss
 
 
@@ -33,7 +33,7 @@ class L1Loss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.l1_loss(input, target, self.reduction)
+        loss: Tensor = F.l1_loss(input, target, reduction=self.reduction)
         return loss
 
 
@@ -46,7 +46,7 @@ class SmoothL1Loss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.smooth_l1_loss(input, target, self.reduction, self.beta)
+        loss: Tensor = F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
         return loss
 
 
@@ -72,7 +72,7 @@ class KLDivLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.kl_div(input, target, self.reduction, self.log_target)
+        loss: Tensor = F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
         return loss
 
 
@@ -81,7 +81,7 @@ class BCELoss(_WeightedLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.binary_cross_entropy(input, target, self.weight, self.reduction)
+        loss: Tensor = F.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
         return loss
 
 
@@ -96,7 +96,9 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.binary_cross_entropy_with_logits(input, target, self.weight, self.reduction, self.pos_weight)
+        loss: Tensor = F.binary_cross_entropy_with_logits(
+            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight
+        )
         return loss
 
 
@@ -109,7 +111,9 @@ class NLLLoss(_WeightedLoss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
+        loss: Tensor = F.nll_loss(
+            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
         return loss
 
 
@@ -130,6 +134,11 @@ class CrossEntropyLoss(_WeightedLoss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
         loss: Tensor = F.cross_entropy(
-            input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
         )
         return loss

@@ -5,18 +5,25 @@ from unified.nn.functional.activation import (
     elu,
     gelu,
     glu,
+    gumbel_softmax,
+    hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
     leaky_relu,
     logsigmoid,
     mish,
+    prelu,
+    relu,
     relu6,
     selu,
     silu,
+    softmin,
     softplus,
+    softshrink,
     softsign,
     tanhshrink,
+    threshold,
 )  # fmt: skip
 from unified.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -26,7 +33,7 @@ from unified.nn.functional.adaptive_pooling import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )  # fmt: skip
-from unified.nn.functional.attention import scaled_dot_product_attention
+from unified.nn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention
 from unified.nn.functional.convolution import (
     conv1d,
     conv2d,
@@ -35,6 +42,7 @@ from unified.nn.functional.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )  # fmt: skip
+from unified.nn.functional.ctc import ctc_loss
 from unified.nn.functional.distance import cosine_similarity, normalize, pairwise_distance, pdist
 from unified.nn.functional.dropout import (
     alpha_dropout,
@@ -45,10 +53,10 @@ from unified.nn.functional.dropout import (
     feature_alpha_dropout,
     rrelu,
 )  # fmt: skip
-from unified.nn.functional.embedding import embedding, one_hot
+from unified.nn.functional.embedding import embedding, embedding_bag, one_hot
 from unified.nn.functional.folding import fold, unfold
 from unified.nn.functional.fractional_pooling import fractional_max_pool2d, fractional_max_pool3d
-from unified.nn.functional.linear import linear
+from unified.nn.functional.linear import bilinear, linear
 from unified.nn.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -60,11 +68,25 @@ from unified.nn.functional.loss import (
     nll_loss,
     smooth_l1_loss,
 )  # fmt: skip
+from unified.nn.functional.loss_margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)  # fmt: skip
+from unified.nn.functional.loss_probability import gaussian_nll_loss, linear_cross_entropy, poisson_nll_loss
 from unified.nn.functional.normalization import (
     batch_norm,
     cosine_similarity,
     group_norm,
+    instance_norm,
     layer_norm,
+    local_response_norm,
     normalize,
     rms_norm,
 )  # fmt: skip

@@ -139,12 +139,18 @@ def _channels(input: Any, **operands: Any) -> None:
             )
 
 
+def several_values(input: Any, name: str) -> None:
+    """More than one value per channel, which a variance needs."""
+    values = math.prod(input.shape) // max(input.shape[1], 1)
+    if values <= 1:
+        raise ShapeError(
+            f"{name}: input {tuple(input.shape)} has {values} value per channel; training needs more than one"
+        )
+
+
 def batch_norm_train(input: Any, mean: Any, var: Any, weight: Any, bias: Any, momentum: float, eps: float) -> None:
     """Operands of batch norm in training."""
     _channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
-    values = math.prod(input.shape) // max(input.shape[1], 1)
-    if values <= 1:
-        raise ShapeError(f"input {tuple(input.shape)} has {values} value per channel; training needs more than one")
 
 
 def batch_norm_eval(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> None:
@@ -152,11 +158,44 @@ def batch_norm_eval(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     _channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
 
 
+def instance_norm_train(input: Any, mean: Any, var: Any, weight: Any, bias: Any, momentum: Any, eps: Any) -> None:
+    """Operands of instance norm by the input's statistics."""
+    _channels(input, running_mean=mean, running_var=var, weight=weight, bias=bias)
+    values = math.prod(input.shape[2:])
+    if values <= 1:
+        raise ShapeError(f"input {tuple(input.shape)} has {values} value per instance and channel, not several")
+
+
+def local_response_norm(input: Any, size: int, *_: Any) -> None:
+    """Operands of local response norm."""
+    if len(input.shape) < 3:
+        raise ShapeError(f"input {tuple(input.shape)} must have at least 3 dimensions (N, C, ...)")
+    if size < 1:
+        raise ArgumentError(f"size must be positive, not {size}")
+
+
 def group_norm(input: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> None:
     """Operands of group norm."""
     _channels(input, weight=weight, bias=bias)
-    if num_groups < 1 or input.shape[1] % num_groups:
-        raise ShapeError(f"{input.shape[1]} channels cannot be split into {num_groups} groups")
+    _groups(input.shape[1], num_groups)
+
+
+def _groups(channels: int, groups: int) -> None:
+    if groups < 1 or channels % groups:
+        raise ShapeError(f"{channels} channels cannot be split into {groups} groups")
+
+
+def native_group_norm(
+    input: Any, weight: Any, bias: Any, batch: int, channels: int, size: int, groups: int, eps: Any
+) -> None:
+    """Operands of group norm under its kernel's name."""
+    base.floating(input)
+    _groups(channels, groups)
+    if math.prod(input.shape) != batch * channels * size:
+        raise ShapeError(f"input {tuple(input.shape)} has not N * C * HxW = {batch * channels * size} elements")
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and tuple(value.shape) != (channels,):
+            raise ShapeError(f"{name} {tuple(value.shape)} must have the shape ({channels},) of the channels")
 
 
 def layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any = None, eps: Any = None) -> None:
@@ -175,46 +214,71 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any, eps: Any) -> None:
     layer_norm(input, normalized_shape, weight)
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None) -> None:
-    """Integer ``input`` and a matrix ``weight``."""
-    if input.dtype.name not in ("int32", "int64"):
-        raise DTypeError(f"input must be int32 or int64 indices, not {input.dtype.name}")
-    if len(weight.shape) != 2:
-        raise ShapeError(f"weight {tuple(weight.shape)} must have 2 dimensions (num_embeddings, embedding_dim)")
-    if padding_idx is not None and not -weight.shape[0] <= padding_idx < weight.shape[0]:
-        raise ArgumentError(f"padding_idx {padding_idx} lies outside of the {weight.shape[0]} rows of weight")
-
-
 def one_hot(tensor: Any, num_classes: int) -> None:
     """Integer class indices."""
     if tensor.dtype.kind not in "iu":
         raise DTypeError(f"class indices must be integers, not {tensor.dtype.name}")
 
 
-def kl_div(input: Any, target: Any, reduction_: str, log_target: bool) -> None:
+def _positive(name: str, value: float, zero: bool = False) -> None:
+    if value < 0 or (value == 0 and not zero):
+        raise ArgumentError(f"{name} must {'not be negative' if zero else 'be positive'}, not {value}")
+
+
+def kl_div(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction_: str = "mean", *_: Any
+) -> None:
     """``input`` and ``target`` broadcast; besides the three reductions there is ``"batchmean"``."""
     base.broadcastable(input, target)
     if reduction_ != "batchmean":
         reduction(reduction_)
 
 
-def elementwise_loss(input: Any, target: Any, *options: Any) -> None:
-    """``input`` and ``target`` broadcast; the first string among the options is the reduction."""
+def elementwise_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction_: str = "mean", extra: Any = None
+) -> None:
+    """``input`` and ``target`` broadcast; ``extra`` is a weight for each element, or smooth L1's beta."""
     base.broadcastable(input, target)
-    for option in options:
-        if isinstance(option, str):
-            reduction(option)
+    reduction(reduction_)
+    if isinstance(extra, (int, float)):
+        _positive("beta", extra, zero=True)
+    elif extra is not None and tuple(extra.shape) != tuple(input.shape):
+        raise ShapeError(f"weight {tuple(extra.shape)} must have the shape {tuple(input.shape)} of input")
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any, *options: Any) -> None:
-    """``input`` and ``target`` have one shape."""
+def huber_loss(input: Any, target: Any, reduction_: str, delta: float, weight: Any) -> None:
+    """As any elementwise loss, with a positive ``delta``."""
+    elementwise_loss(input, target, None, None, reduction_, weight)
+    _positive("delta", delta)
+
+
+def binary_cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction_: str = "mean",
+    pos_weight: Any = None,
+) -> None:
+    """``input`` and ``target`` have one shape, to which the weights broadcast."""
     base.floating(input)
     if tuple(input.shape) != tuple(target.shape):
         raise ShapeError(f"target {tuple(target.shape)} must have the shape of input {tuple(input.shape)}")
-    elementwise_loss(input, target, *options)
+    base.broadcastable(input, *[w for w in (weight, pos_weight) if w is not None])
+    reduction(reduction_)
 
 
-def classes(input: Any, target: Any, weight: Any, ignore_index: int, reduction_: str, *_: Any) -> None:
+def classes(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction_: str = "mean",
+    *_: Any,
+) -> None:
     """Operands of a loss over classes: cross entropy and negative log likelihood."""
     reduction(reduction_)
     base.cross_entropy(input, target)
@@ -225,11 +289,11 @@ def classes(input: Any, target: Any, weight: Any, ignore_index: int, reduction_:
         raise DTypeError(f"target must be class indices or probabilities, not {target.dtype.name}")
 
 
-def nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction_: str) -> None:
+def nll_loss(input: Any, target: Any, *options: Any) -> None:
     """Operands of the negative log likelihood, whose target must be indices."""
     if target.dtype.kind not in "iu":
         raise DTypeError(f"target must be class indices, not {target.dtype.name}")
-    classes(input, target, weight, ignore_index, reduction_)
+    classes(input, target, *options)
 
 
 def attention(query: Any, key: Any, value: Any, attn_mask: Any, *_: Any) -> None:
@@ -264,3 +328,54 @@ def glu(input: Any, dim: int) -> None:
     rank = len(input.shape)
     if not -rank <= dim < rank or input.shape[dim] % 2:
         raise ShapeError(f"dimension {dim} of input {tuple(input.shape)} must exist and have an even length")
+
+
+def prelu(input: Any, weight: Any) -> None:
+    """One slope, or one for each channel."""
+    base.floating(input)
+    if len(weight.shape) > 1:
+        raise ShapeError(f"weight {tuple(weight.shape)} must have at most one dimension")
+    if math.prod(weight.shape) == 1:
+        return
+    channels = input.shape[1] if len(input.shape) > 1 else 1
+    if not input.shape or weight.shape[0] != channels:
+        raise ShapeError(
+            f"weight {tuple(weight.shape)} must have one slope, or one for each channel of input {tuple(input.shape)}"
+        )
+
+
+def _table(input: Any, weight: Any) -> None:
+    if input.dtype.name not in ("int32", "int64"):
+        raise DTypeError(f"input must be int32 or int64 indices, not {input.dtype.name}")
+    if len(weight.shape) != 2:
+        raise ShapeError(f"weight {tuple(weight.shape)} must have 2 dimensions (num_embeddings, embedding_dim)")
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> None:
+    """Integer ``input`` and a matrix ``weight``."""
+    _table(input, weight)
+    if padding_idx is not None and not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        raise ArgumentError(f"padding_idx {padding_idx} lies outside of the {weight.shape[0]} rows of weight")
+
+
+def renormalized(weight: Any, input: Any, *_: Any) -> None:
+    """As of embedding."""
+    _table(input, weight)
+
+
+def bags(input: Any, weight: Any, per_sample_weights: Any, mode: str, scale_grad_by_freq: bool, padding: Any) -> None:
+    """As of embedding, with a factor for each index."""
+    embedding(input, weight, padding)
+    if per_sample_weights is not None:
+        if tuple(per_sample_weights.shape) != tuple(input.shape):
+            raise ShapeError(
+                f"per_sample_weights {tuple(per_sample_weights.shape)} must have input's shape {tuple(input.shape)}"
+            )
+        base.same_dtype(weight=weight, per_sample_weights=per_sample_weights)
+
+
+def bags_by_offsets(input: Any, weight: Any, offsets: Any, *options: Any) -> None:
+    """As of bags, with integer offsets in one dimension."""
+    bags(input, weight, *options)
+    if len(offsets.shape) != 1 or offsets.dtype.name not in ("int32", "int64"):
+        raise ShapeError(f"offsets must be integers in 1 dimension, not {offsets.dtype.name} {tuple(offsets.shape)}")

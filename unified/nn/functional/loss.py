@@ -1,76 +1,113 @@
-"""Losses. ``reduction`` is ``"mean"``, ``"sum"`` or ``"none"`` (one loss for each element)."""
+"""Losses. ``reduction`` is ``"mean"``, ``"sum"`` or ``"none"`` (one loss for each element).
+
+``size_average`` and ``reduce`` are PyTorch's older spelling of it, see ``_reduction.resolve``.
+"""
 
 from __future__ import annotations
 
 from unified._dispatch import composite
 from unified._tensor import Tensor
 from unified.nn.functional import _checks
+from unified.nn.functional._reduction import reduced, resolve, weighted
 from unified.nn.functional.activation import logsigmoid
-from unified.nn.functional.embedding import embedding
+from unified.nn.functional.embedding import indexed_rows
 from unified.ops.elementwise import abs, clamp, exp, log, log1p, where
 from unified.ops.reduction import log_softmax
 
 
-def _reduced(losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses
-    result: Tensor = losses.mean() if reduction == "mean" else losses.sum()
-    return result
-
-
 @composite(check=_checks.elementwise_loss)
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """``(input - target) ** 2``, reduced. Example: ``mse_loss([1., 3.], [1., 1.]) -> 2.``
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """``(input - target) ** 2``, reduced, the mean over ``weight``. Example: ``mse_loss([1., 3.], [1., 1.]) -> 2.``
 
     Raises:
-        ShapeError: the shapes do not broadcast.
+        ShapeError: the shapes do not broadcast, or ``weight`` has not the shape of ``input``.
         ArgumentError: the reduction is unknown.
     """
     difference = input - target
-    return _reduced(difference * difference, reduction)
+    return weighted(difference * difference, weight, resolve(size_average, reduce, reduction))
 
 
 @composite(check=_checks.elementwise_loss)
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """``|input - target|``, reduced; the gradient where they are equal is 0.
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """``|input - target|``, reduced, the mean over ``weight``; the gradient where they are equal is 0.
 
     Raises:
-        ShapeError: the shapes do not broadcast.
+        ShapeError: the shapes do not broadcast, or ``weight`` has not the shape of ``input``.
         ArgumentError: the reduction is unknown.
     """
-    return _reduced(abs(input - target), reduction)
+    return weighted(abs(input - target), weight, resolve(size_average, reduce, reduction))
 
 
 @composite(check=_checks.elementwise_loss)
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
     """``d ** 2 / (2 beta)`` for ``d = |input - target| < beta``, ``d - beta / 2`` above; l1_loss for ``beta=0``.
 
     Raises:
         ShapeError: the shapes do not broadcast.
-        ArgumentError: the reduction is unknown.
+        ArgumentError: the reduction is unknown, or ``beta`` negative.
     """
+    reduction = resolve(size_average, reduce, reduction)
     distance = abs(input - target)
     if beta == 0:
-        return _reduced(distance, reduction)
-    return _reduced(where(distance < beta, 0.5 * distance * distance / beta, distance - 0.5 * beta), reduction)
+        return reduced(distance, reduction)
+    return reduced(where(distance < beta, 0.5 * distance * distance / beta, distance - 0.5 * beta), reduction)
 
 
-@composite(check=_checks.elementwise_loss)
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+@composite(check=_checks.huber_loss)
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
     """``d ** 2 / 2`` for ``d = |input - target| <= delta``, ``delta * (d - delta / 2)`` above; Huber (1964).
 
+    ``weight`` multiplies the losses; unlike mse_loss's, the mean is over the elements.
+
     Raises:
-        ShapeError: the shapes do not broadcast.
-        ArgumentError: the reduction is unknown.
+        ShapeError: the shapes do not broadcast, or ``weight`` has not the shape of ``input``.
+        ArgumentError: the reduction is unknown, or ``delta`` is not positive.
     """
     distance = abs(input - target)
     losses = where(distance <= delta, 0.5 * distance * distance, delta * (distance - 0.5 * delta))
-    return _reduced(losses, reduction)
+    return reduced(losses if weight is None else losses * weight, reduction)
+
+
+@composite()
+def bernoulli_losses(input: Tensor, target: Tensor) -> Tensor:
+    """``-(target log(input) + (1 - target) log(1 - input))``, logarithms cut off at -100, each element alone.
+
+    The slope is PyTorch's ``(input - target) / max(input (1 - input), 1e-12)``, finite at 0 and 1.
+    """
+    return (target - 1) * clamp(log1p(-input), min=-100) - target * clamp(log(input), min=-100)
 
 
 @composite(check=_checks.binary_cross_entropy)
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """``-(target log(input) + (1 - target) log(1 - input))`` of probabilities, logarithms cut off at -100.
 
@@ -78,8 +115,8 @@ def binary_cross_entropy(
         ShapeError: the shapes differ.
         ArgumentError: the reduction is unknown.
     """
-    losses = (target - 1) * clamp(log1p(-input), min=-100) - target * clamp(log(input), min=-100)
-    return _reduced(losses if weight is None else losses * weight, reduction)
+    losses = bernoulli_losses(input, target)
+    return reduced(losses if weight is None else losses * weight, resolve(size_average, reduce, reduction))
 
 
 @composite(check=_checks.binary_cross_entropy)
@@ -87,6 +124,8 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -106,17 +145,25 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         log_probability = ((pos_weight - 1) * target + 1) * log_probability
     losses = (1 - target) * input - log_probability
-    return _reduced(losses if weight is None else losses * weight, reduction)
+    return reduced(losses if weight is None else losses * weight, resolve(size_average, reduce, reduction))
 
 
 @composite(check=_checks.kl_div)
-def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
     """``target * (log(target) - input)`` for log-probabilities ``input``; ``"batchmean"`` divides by the batch.
 
     Raises:
         ShapeError: the shapes do not broadcast.
         ArgumentError: the reduction is unknown.
     """
+    reduction = resolve(size_average, reduce, reduction)
     if log_target:
         losses = exp(target) * (target - input)
     else:
@@ -126,7 +173,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     if reduction == "batchmean":
         output: Tensor = losses.sum() / losses.shape[0]
         return output
-    return _reduced(losses, reduction)
+    return reduced(losses, reduction)
 
 
 @composite(check=_checks.nll_loss)
@@ -134,7 +181,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """``-weight[target] * input[target]`` for log-probabilities ``input (N, C, ...)`` or ``(C)``.
@@ -145,6 +194,7 @@ def nll_loss(
         ShapeError, DTypeError: the operands do not fit.
         ArgumentError: the reduction is unknown.
     """
+    reduction = resolve(size_average, reduce, reduction)
     if input.ndim == 1:
         losses, weights = _nll(input.unsqueeze(0), target.unsqueeze(0), weight, ignore_index)
         losses, weights = losses.squeeze(0), weights.squeeze(0)
@@ -153,7 +203,7 @@ def nll_loss(
     if reduction == "mean":
         output: Tensor = losses.sum() / weights.sum()
         return output
-    return _reduced(losses, reduction)
+    return reduced(losses, reduction)
 
 
 def _nll(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, Tensor]:
@@ -163,7 +213,7 @@ def _nll(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
     picked = input.gather(1, chosen.unsqueeze(1)).squeeze(1)
     weights = counted.to(input.dtype)
     if weight is not None:
-        weights = weights * embedding(chosen, weight.unsqueeze(1)).squeeze(-1)
+        weights = weights * indexed_rows(chosen, weight.unsqueeze(1)).squeeze(-1)
     return where(counted, -picked * weights, 0.0), weights
 
 
@@ -172,7 +222,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -193,6 +245,7 @@ def cross_entropy(
         ShapeError, DTypeError: the operands do not fit.
         ArgumentError: the reduction is unknown.
     """
+    reduction = resolve(size_average, reduce, reduction)
     class_dim = 1 if input.ndim > 1 else 0
     count = input.shape[class_dim]
     log_probability = log_softmax(input, class_dim)
@@ -204,8 +257,8 @@ def cross_entropy(
             target = target * (1 - label_smoothing) + label_smoothing / count
         weighted = log_probability * target
         losses = -(weighted if scale is None else weighted * scale).sum(class_dim)
-        return losses.sum() / (input.numel() // count) if reduction == "mean" else _reduced(losses, reduction)
-    exact = nll_loss(log_probability, target, weight, ignore_index, reduction)
+        return losses.sum() / (input.numel() // count) if reduction == "mean" else reduced(losses, reduction)
+    exact = nll_loss(log_probability, target, weight, ignore_index=ignore_index, reduction=reduction)
     if not label_smoothing:
         return exact
     counted = target != ignore_index
@@ -214,9 +267,9 @@ def cross_entropy(
     if reduction == "mean":
         weights = counted.to(input.dtype)
         if weight is not None:
-            weights = weights * embedding(where(counted, target, 0), weight.unsqueeze(1)).squeeze(-1)
+            weights = weights * indexed_rows(where(counted, target, 0), weight.unsqueeze(1)).squeeze(-1)
         smooth = spread.sum() / weights.sum()
     else:
-        smooth = _reduced(spread, reduction)
+        smooth = reduced(spread, reduction)
     output: Tensor = (1 - label_smoothing) * exact + (label_smoothing / count) * smooth
     return output
