@@ -70,7 +70,6 @@ from unified.nn.functional import (
     pixel_shuffle,
     pixel_unshuffle,
 )  # fmt: skip
-from unified.nn.functional.sampling import grid_sampler_2d, grid_sampler_3d
 from unified.nn.functional.normalization import (
     group_norm,
     layer_norm,
@@ -79,6 +78,7 @@ from unified.nn.functional.normalization import (
     native_layer_norm,
     rms_norm,
 )  # fmt: skip
+from unified.nn.functional.sampling import grid_sampler_2d, grid_sampler_3d
 from unified.random import (
     Generator,
     bernoulli,

@@ -7,7 +7,7 @@ from unified.ops.elementwise import expm1, log1p, round
 
 __all__ = ["exp2", "expm1", "log1p", "round"]
 
-from unified.ops.elementwise import erf, expm1, log1p, round
+from unified.ops.elementwise import erf
 from unified.ops.elementwise import sigmoid as expit
 from unified.ops.reduction import log_softmax, logsumexp, softmax
 from unified.ops.special import (

@@ -38,8 +38,8 @@ from unified.ops import (
 _REFLECTED = frozenset(
     {
         "__rsub__", "__rdiv__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__", "__rlshift__", "__rrshift__",
+        "__rmatmul__",
     }
-    {"__rsub__", "__rtruediv__", "__rfloordiv__", "__rmod__", "__rpow__", "__rmatmul__"}
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from unified._dispatch import backends_by_type, composite, front, op, tracing
 from unified._dtype import Number, bool_, can_cast, int32, scalar_dtype
 from unified._index import Axis, AxisKind, parse
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
+from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 from unified.ops.creation import from_host

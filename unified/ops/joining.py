@@ -22,8 +22,24 @@ from unified.ops.elementwise import clone, floor_divide, lt, remainder
 from unified.ops.indexing import narrow
 from unified.ops.reduction import sum
 from unified.ops.shape import (
-    cat, chunk, constant_pad, expand, flip, meshgrid, movedim, permute, reshape, split, split_lengths,
-    squeeze, stack, t, transpose, unbind, unsqueeze, vstack,
+    cat,
+    chunk,
+    constant_pad,
+    expand,
+    flip,
+    meshgrid,
+    movedim,
+    permute,
+    reshape,
+    split,
+    split_lengths,
+    squeeze,
+    stack,
+    t,
+    transpose,
+    unbind,
+    unsqueeze,
+    vstack,
 )  # fmt: skip
 from unified.ops.shape import diagonal as _diagonal
 

@@ -28,9 +28,9 @@ from unified.ops.reduction import (
     argmin,
     cumprod,
     cumsum,
+    linalg_vector_norm,
     log_softmax,
     logsumexp,
-    norm,
     prod,
     softmax,
     sum,
@@ -253,7 +253,8 @@ def masked_norm(
     mask: Tensor | None = None,
 ) -> Tensor:
     """Vector norm of order ``ord`` over ``dim`` of the elements where ``mask`` holds."""
-    return norm(_filled(input, mask, math.inf if ord == -math.inf else 0), ord, dim, keepdim, dtype)
+    filled = _filled(input, mask, math.inf if ord == -math.inf else 0)
+    return linalg_vector_norm(filled, ord, dim, keepdim, dtype=dtype)
 
 
 # ---- moments ----------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def _flat_positions(shape: Sequence[int], dim: int, index: Tensor) -> Tensor:
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """``input`` with all ``src[i][j]`` that share a place ``[index[i][j]][j]`` reduced there, for ``dim=0``; and so on.
+    """``input`` with all ``src[i][j]`` that share a place ``[index[i][j]][j]`` reduced, for ``dim=0``, and so on.
 
     Args:
         reduce: "sum", "prod", "mean", "amax" or "amin"; the mean of integers is rounded down.

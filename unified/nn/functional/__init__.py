@@ -82,16 +82,13 @@ from unified.nn.functional.loss_margin import (
 from unified.nn.functional.loss_probability import gaussian_nll_loss, linear_cross_entropy, poisson_nll_loss
 from unified.nn.functional.normalization import (
     batch_norm,
-    cosine_similarity,
     group_norm,
     instance_norm,
     layer_norm,
     local_response_norm,
-    normalize,
     rms_norm,
 )  # fmt: skip
 from unified.nn.functional.pooling import (
-    adaptive_avg_pool2d,
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
@@ -106,6 +103,6 @@ from unified.nn.functional.resampling import interpolate, upsample, upsample_bil
 from unified.nn.functional.sampling import affine_grid, grid_sample
 from unified.nn.functional.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from unified.nn.functional.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
-from unified.ops.elementwise import relu, sigmoid, tanh
-from unified.ops.reduction import log_softmax, softmax, softmin
+from unified.ops.elementwise import sigmoid, tanh
+from unified.ops.reduction import log_softmax, softmax
 from unified.ops.shape import pad

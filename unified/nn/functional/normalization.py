@@ -6,8 +6,7 @@ from unified._dispatch import composite
 from unified._tensor import Tensor
 from unified.errors import ArgumentError
 from unified.nn.functional import _checks
-from unified.ops._checks import floating
-from unified.ops.elementwise import Operand, Scalar, clamp, rsqrt
+from unified.ops.elementwise import Operand, Scalar, rsqrt
 from unified.ops.shape import pad
 
 
