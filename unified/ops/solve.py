@@ -28,7 +28,7 @@ from unified.ops.factorization import (
     permutation_matrix,
 )
 from unified.ops.linalg import matmul
-from unified.ops.reduction import amax, amin, norm, sum
+from unified.ops.reduction import amax, amin, linalg_vector_norm, sum
 from unified.ops.shape import permute, reshape, squeeze, unsqueeze
 
 __all__ = [
@@ -340,7 +340,7 @@ def _real(dtype: DType) -> DType:
 def _norm(A: Tensor, p: float | str) -> Tensor:
     """A norm of each matrix."""
     if p == "fro":
-        return norm(A, 2, (-2, -1))
+        return linalg_vector_norm(A, 2, (-2, -1))
     if p == "nuc":
         return sum(linalg_svdvals(A), -1)
     assert isinstance(p, (int, float))
@@ -350,7 +350,7 @@ def _norm(A: Tensor, p: float | str) -> Tensor:
 
 @composite(check=_has_condition)
 def linalg_cond(A: Tensor, p: float | str | None = None) -> Tensor:
-    """The condition number ``norm(A, p) * norm(inv(A), p)``; ``p`` None and 2 are the largest over the smallest
+    """The condition number ``linalg_vector_norm(A, p) * linalg_vector_norm(inv(A), p)``; ``p`` None and 2 are the largest over the smallest
     singular value, -2 its reciprocal. Singular matrices have an infinite one.
     """
     if not math.prod(A.shape[-2:]):
