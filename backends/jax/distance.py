@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 
 from unified.backends.protocol import Natives
 
 natives = Natives()
-
-natives(stop_gradient=jax.lax.stop_gradient)
 
 
 @natives

@@ -280,3 +280,6 @@ def cast(input, dtype):
 @natives
 def clone(input):
     return jnp.copy(input)
+
+
+natives(stop_gradient=jax.lax.stop_gradient)

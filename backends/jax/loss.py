@@ -11,8 +11,6 @@ from unified.backends.protocol import Natives
 natives = Natives()
 _IMPOSSIBLE = -1e30  # a log-probability of 0 that can be subtracted from itself
 
-natives(stop_gradient=jax.lax.stop_gradient)
-
 
 @jax.custom_jvp
 def _bernoulli(input, target):

@@ -8,8 +8,6 @@ from unified.backends.protocol import Natives
 
 natives = Natives()
 
-natives(stop_gradient=tf.stop_gradient)
-
 
 @natives.having("program", "unjitted")
 def singular_values(matrices):

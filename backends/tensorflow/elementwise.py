@@ -426,3 +426,6 @@ def cast(input, dtype):
 @natives
 def clone(input):
     return raw.Identity(input=input)
+
+
+natives(stop_gradient=tf.stop_gradient)

@@ -90,3 +90,6 @@ def clamp(input, min, max):
 @natives
 def cast(input, dtype):
     return input.to(to_native(dtype))
+
+
+natives(stop_gradient=torch.Tensor.detach)

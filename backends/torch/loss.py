@@ -18,11 +18,6 @@ natives(
 )  # fmt: skip
 
 
-@natives
-def stop_gradient(input):
-    return input.detach()
-
-
 def _of_one_shape(function):
     """``function(input, target, *options)`` on broadcast operands, so that PyTorch does not warn of it."""
 

@@ -16,7 +16,7 @@ from unified._dtype import DType, Number, int32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.ops import _axes, _checks
-from unified.ops.elementwise import abs, add, clamp, div, eq, gt, mul, sub, where
+from unified.ops.elementwise import abs, add, clamp, div, eq, gt, mul, stop_gradient, sub, where
 from unified.ops.linalg import matmul
 from unified.ops.reduction import Dim, amax, amin, any_empty, linalg_vector_norm, sqrt_flat_at_zero, sum
 from unified.ops.shape import broadcast_tensors, movedim, transpose, unsqueeze
@@ -235,11 +235,6 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: Scalar) -> Tensor:
 
 
 # ---- distances -------------------------------------------------------------------------------------------------
-
-
-@op(name="stop_gradient")
-def stop_gradient(input: Tensor) -> Tensor:
-    """``input`` as a constant to whatever differentiates the op it is part of."""
 
 
 def _length(difference: Tensor, p: float) -> Tensor:

@@ -488,3 +488,8 @@ divide = true_divide = div
 fix = trunc
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 multiply, negative, subtract = mul, neg, sub
+
+
+@op()
+def stop_gradient(input: Tensor) -> Tensor:
+    """``input``, a constant to every derivative; inside a composite what ``detach()`` is outside of one."""

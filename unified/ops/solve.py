@@ -350,7 +350,7 @@ def _norm(A: Tensor, p: float | str) -> Tensor:
 
 @composite(check=_has_condition)
 def linalg_cond(A: Tensor, p: float | str | None = None) -> Tensor:
-    """The condition number ``linalg_vector_norm(A, p) * linalg_vector_norm(inv(A), p)``; ``p`` None and 2 are the largest over the smallest
+    """The condition number ``norm(A, p) * norm(inv(A), p)``; ``p`` None and 2 are the largest over the smallest
     singular value, -2 its reciprocal. Singular matrices have an infinite one.
     """
     if not math.prod(A.shape[-2:]):

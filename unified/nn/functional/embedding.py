@@ -8,9 +8,8 @@ from unified._tensor import Tensor
 from unified.autograd import no_grad
 from unified.errors import ArgumentError, ShapeError
 from unified.nn.functional import _checks
-from unified.nn.functional._constant import stop_gradient
 from unified.ops.creation import ones_like, zeros_like
-from unified.ops.elementwise import Scalar, where
+from unified.ops.elementwise import Scalar, stop_gradient, where
 from unified.ops.shape import pad
 
 _MODES = ("sum", "mean", "max")

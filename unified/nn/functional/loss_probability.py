@@ -9,12 +9,11 @@ from unified._dispatch import composite
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, ShapeError
 from unified.nn.functional import _checks
-from unified.nn.functional._constant import stop_gradient
 from unified.nn.functional._reduction import reduced, resolve
 from unified.nn.functional.linear import linear
 from unified.nn.functional.loss import cross_entropy
 from unified.ops.creation import full_like
-from unified.ops.elementwise import Scalar, clamp, exp, log, where
+from unified.ops.elementwise import Scalar, clamp, exp, log, stop_gradient, where
 
 
 def _poisson(
