@@ -28,7 +28,7 @@ def _logaddexp2_slopes(value, x, y):
 
 
 natives(
-    acosh=unary(jnp.arccosh), asinh=unary(jnp.arcsinh), atanh=unary(jnp.arctanh), 
+    acosh=unary(jnp.arccosh), asinh=unary(jnp.arcsinh), atanh=unary(jnp.arctanh),
     exp2=unary(lambda x: jnp.power(jnp.asarray(2, x.dtype), x)),  # jnp.exp2 is off by 60 units in the last place
     log10=unary(jnp.log10), signbit=jnp.signbit, gcd=_binary(jnp.gcd), lcm=_binary(jnp.lcm),
     nextafter=_binary(with_slopes(jax.lax.nextafter, _neighbour_slopes)),
