@@ -33,6 +33,7 @@ from unified.ops.arithmetic import *
 from unified.ops.comparison import *
 from unified.ops.complex import *
 from unified.ops.contraction import *
+from unified.ops.conversion import *
 from unified.ops.creation import *
 from unified.ops.distance import *
 from unified.ops.elementwise import *

@@ -273,7 +273,7 @@ def where(condition, input, other):
 def cast(input, dtype):
     target = to_native(dtype)
     if jnp.issubdtype(input.dtype, jnp.complexfloating) and not jnp.issubdtype(target, jnp.complexfloating):
-        input = input.real
+        input = input != 0 if target == jnp.bool_ else input.real
     return input.astype(target)
 
 

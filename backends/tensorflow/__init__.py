@@ -46,8 +46,8 @@ class TensorFlowBackend:
         if op.primal is not None:
             return autograd.pullback(self._function(op.primal), op.mask)
         native = self.natives.get(op.name)
-        if native is not None:
-            return native
+        if native is not None:  # a kernel refuses by itself what is not for it; a check at every call would cost more
+            return op.guard(native) if self.natives.has(op.name, "program") else native
         if op.composite is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the tensorflow backend and no composite")
         return op.guard(op.composite)

@@ -418,6 +418,8 @@ def cast(input, dtype):
     target = to_native(dtype)
     if target == input.dtype:
         return raw.Identity(input=input)
+    if input.dtype.is_complex and target == tf.bool:
+        return raw.NotEqual(x=input, y=tf.constant(0, input.dtype), incompatible_shape_error=True)
     if input.dtype.is_complex and not target.is_complex:
         input = raw.Real(input=input, Tout=input.dtype.real_dtype)
     return raw.Cast(x=input, DstT=target)

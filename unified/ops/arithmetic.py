@@ -13,7 +13,7 @@ from unified._tensor import Tensor
 from unified.errors import DTypeError, OperandError
 from unified.ops._checks import broadcastable, floating, is_complex_valued, on_the_real_line
 from unified.ops.complex import complex, imag, real
-from unified.ops.elementwise import eq, isnan, logaddexp, pow, sub, trunc, where
+from unified.ops.elementwise import clone, eq, isnan, logaddexp, pow, sub, trunc, where
 
 __all__ = [
     "acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "bitwise_left_shift", "bitwise_right_shift",
@@ -199,7 +199,7 @@ def nan_to_num(
     Their gradient is 0. Complex numbers are treated part by part.
     """
     if not input.dtype.is_inexact:
-        return input.clone()
+        return clone(input)
     if input.is_complex():
         return complex(*[nan_to_num(part, nan, posinf, neginf) for part in (real(input), imag(input))])
     largest = float(ml_dtypes.finfo(input.dtype.numpy).max)

@@ -20,7 +20,7 @@ from unified.ops.elementwise import abs, absolute, atan2, cos, eq, isnan, lt, si
 from unified.ops.shape import stack
 
 __all__ = [
-    "angle", "complex", "conj", "conj_physical", "imag", "is_complex", "isreal", "polar", "real", "resolve_conj",
+    "angle", "complex", "conj", "conj_physical", "imag", "isreal", "polar", "real", "resolve_conj",
     "resolve_neg", "sgn", "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
@@ -44,11 +44,6 @@ def _pairs(input: Any) -> None:
         raise DTypeError(f"input must be floating point, not {input.dtype.name}")
     if not input.shape or input.shape[-1] != 2:
         raise ShapeError(f"the last dimension must hold real and imaginary part, two elements: {tuple(input.shape)}")
-
-
-def is_complex(input: Tensor) -> bool:
-    """Whether the dtype is a complex one."""
-    return input.is_complex()
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Conversions that PyTorch spells as methods: ``x.float()``, ``x.long()``, ``x.cfloat()``."""
+"""Kinds of dtypes, and the conversions that PyTorch spells as methods: ``x.float()``, ``x.long()``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from unified._dispatch import front
 from unified._dtype import DType
 from unified._tensor import Tensor
 
-__all__: list[str] = []
+__all__ = ["is_complex", "is_floating_point"]
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the dtype is a complex one."""
+    return input.is_complex()
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype is a floating one."""
+    return input.is_floating_point()
 
 
 def _conversion(name: str, dtype: DType) -> Callable[[Tensor], Tensor]:
