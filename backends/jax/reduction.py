@@ -60,16 +60,22 @@ def all(input, dim, keepdim):
     return _tested(input, jnp.all(input, _dims(input, dim), keepdims=keepdim))
 
 
+def _scanned(scan, input, dim):
+    """``scan`` along ``dim``, of halves in float32: rounding every partial result would add up."""
+    if not input.ndim:
+        return input
+    wide = jnp.float32 if input.dtype in (jnp.float16, jnp.bfloat16) else input.dtype
+    return scan(input.astype(wide), dim, dtype=wide).astype(input.dtype)
+
+
 @natives
 def cumsum(input, dim, dtype):
-    input = _accumulated(input, dtype)
-    return jnp.cumsum(input, dim, dtype=input.dtype) if input.ndim else input
+    return _scanned(jnp.cumsum, _accumulated(input, dtype), dim)
 
 
 @natives
 def cumprod(input, dim, dtype):
-    input = _accumulated(input, dtype)
-    return jnp.cumprod(input, dim, dtype=input.dtype) if input.ndim else input
+    return _scanned(jnp.cumprod, _accumulated(input, dtype), dim)
 
 
 @natives

@@ -306,15 +306,15 @@ def arange(
         raise ArgumentError(f"arange: there are infinitely many numbers from {first} to {last}")
     if stride == 0 or (last - first) / stride < 0:
         raise ArgumentError(f"arange: step {stride} does not lead from {first} to {last}")
-    if isinstance(first, int) and isinstance(last, int) and isinstance(stride, int):
-        length = -((first - last) // stride)
-        kept = dtype or _dtype.int32
-        if kept.kind in "iu":
+    whole = isinstance(first, int) and isinstance(last, int) and isinstance(stride, int)
+    length = -((first - last) // stride) if whole else math.ceil((last - first) / stride)
+    kept = dtype or (_dtype.int32 if whole else _dtype.float32)
+    if kept.kind in "iu":
+        first, stride = int(first), int(stride)
+        if whole:
             return make_arange(first, stride, length, kept, _place(device))
-    else:
-        length = math.ceil((last - first) / stride)
     values = first + np.arange(length) * stride
-    return _required(from_host(current_backend(), values, dtype, device), requires_grad)
+    return _required(from_host(current_backend(), values, kept, device), requires_grad)
 
 
 def linspace(

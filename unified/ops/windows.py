@@ -49,6 +49,10 @@ def _period(M: int, sym: bool) -> int:
     return max(M - 1 if sym and M > 1 else M, 1)
 
 
+def _middle(M: int, sym: bool) -> float:
+    return _period(M, sym) / 2 if M > 1 else 0.0
+
+
 def _cosines(M: int, a: Sequence[float], sym: bool) -> Any:
     if M == 1:
         return np.ones(1)
@@ -151,10 +155,8 @@ def exponential(
         raise ArgumentError(f"exponential: tau must be positive, not {tau}")
     if sym and center is not None:
         raise ArgumentError("exponential: center must be None for a symmetric window; pass sym=False")
-    middle = _period(_length("exponential", M), sym) / 2 if center is None else center
-    if M == 1 and center is None:
-        middle = 0.0
-    return _window("exponential", np.exp(-np.abs(np.arange(M) - middle) / tau), dtype, device, requires_grad)
+    place = np.arange(_length("exponential", M)) - (_middle(M, sym) if center is None else center)
+    return _window("exponential", np.exp(-np.abs(place) / tau), dtype, device, requires_grad)
 
 
 def gaussian(
@@ -168,8 +170,8 @@ def gaussian(
     """
     if not std > 0:
         raise ArgumentError(f"gaussian: std must be positive, not {std}")
-    middle = _period(_length("gaussian", M), sym) / 2 if M > 1 else 0.0
-    values = np.exp(-(((np.arange(M) - middle) / std) ** 2) / 2)
+    place = np.arange(_length("gaussian", M)) - _middle(M, sym)
+    values = np.exp(-((place / std) ** 2) / 2)
     return _window("gaussian", values, dtype, device, requires_grad)
 
 
