@@ -106,7 +106,11 @@ def _extreme(function, of_bools):
     def native(input, dim, keepdim):
         if input.dtype == tf.bool:
             return of_bools(input=input, axis=_dims(input, dim), keep_dims=keepdim)
-        return function(input=input, axis=_dims(input, dim), keep_dims=keepdim)
+        found = function(input=input, axis=_dims(input, dim), keep_dims=keepdim)
+        if tf.executing_eagerly() or not input.dtype.is_floating:
+            return found
+        lost = raw.Any(input=raw.IsNan(x=input), axis=_dims(input, dim), keep_dims=keepdim)  # by XLA on CPU
+        return tf.where(lost, tf.constant(float("nan"), input.dtype), found)
 
     return native
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from unified.backends.protocol import Natives
+from unified.backends.torch.dtype import to_native
 from unified.backends.torch.reduction import accumulator
 
 natives = Natives()
-natives(corrcoef=torch.corrcoef)
+natives(corrcoef=torch.corrcoef, diff=torch.diff)
 
 
 @natives
@@ -19,6 +20,11 @@ def cov(input, correction, fweights, aweights):
 @natives
 def nansum(input, dim, keepdim, dtype):
     return torch.nansum(input, dim, keepdim, dtype=accumulator(input, dtype))
+
+
+@natives
+def nanmean(input, dim, keepdim, dtype):
+    return torch.nanmean(input, dim, keepdim, dtype=None if dtype is None else to_native(dtype))
 
 
 @natives

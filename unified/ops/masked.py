@@ -1,8 +1,8 @@
 """Reductions and normalizations of the elements where a mask holds.
 
-``mask`` is a bool tensor that broadcasts to the operand; None stands for one that holds everywhere. Elements where it
-does not hold are replaced by the identity of the operation. Where a result has no element at all it is that identity,
-or NaN where there is none (mean, median, var, std).
+``mask`` is a bool tensor, or converted to one, that broadcasts to the operand; None stands for one that holds
+everywhere. Elements where it does not hold are replaced by the identity of the operation. Where a result has no
+element at all it is that identity, or NaN where there is none (mean, median, var, std).
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ Dim = int | Sequence[int] | None
 def _fits(input: Any, mask: Any) -> None:
     if mask is None:
         return
-    if mask.dtype.kind != "b":
-        raise DTypeError(f"mask must be bool, not {mask.dtype.name}")
     trailing = tuple(input.shape)[len(input.shape) - len(mask.shape) :]
     if len(mask.shape) > len(input.shape) or any(
         have not in (1, want) for have, want in zip(mask.shape, trailing, strict=True)
@@ -73,21 +71,20 @@ def _check_extreme(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -
         raise DTypeError(f"{input.dtype.name} elements have no order")
 
 
-def _check_mean(input: Any, dim: Any, keepdim: bool, dtype: DType | None, mask: Any) -> None:
-    _check(input, dim, keepdim, dtype, mask)
-    found = dtype or input.dtype
-    if not found.is_inexact:
-        raise DTypeError(f"needs floating-point elements, not {found.name}; pass dtype=un.float32 or convert first")
-
-
 def _check_median(input: Any, dim: int, keepdim: bool, dtype: Any, mask: Any) -> None:
     _check(input, dim, keepdim, dtype, mask)
     if not input.dtype.is_floating_point:
         raise DTypeError(f"input must be floating point, not {input.dtype.name}; convert it with x.to(un.float32)")
 
 
-def _check_norm(input: Any, ord: float, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> None:
-    _check_mean(input, dim, keepdim, dtype, mask)
+def _check_norm(input: Any, ord: float, dim: Any, keepdim: bool, dtype: DType | None, mask: Any) -> None:
+    _check(input, dim, keepdim, dtype, mask)
+    _inexact(dtype or input.dtype)
+
+
+def _inexact(dtype: DType) -> None:
+    if not dtype.is_inexact:
+        raise DTypeError(f"needs floating-point elements, not {dtype.name}; pass dtype=un.float32 or convert first")
 
 
 def _check_moment(
@@ -111,7 +108,7 @@ def _check_pair(input: Any, other: Any, dtype: Any, input_mask: Any, other_mask:
 
 
 def _filled(input: Tensor, mask: Tensor | None, identity: Number) -> Tensor:
-    return input if mask is None else where(mask, input, identity)
+    return input if mask is None else where(mask.to(bool_), input, identity)
 
 
 def _lowest(dtype: DType) -> Number:
@@ -124,7 +121,7 @@ def _highest(dtype: DType) -> Number:
 
 def _count(input: Tensor, mask: Tensor | None, dim: Dim, keepdim: bool) -> Tensor:
     """How many elements the mask leaves over ``dim``."""
-    mask = ones_like(input, dtype=bool_) if mask is None else mask.expand(input.shape)
+    mask = ones_like(input, dtype=bool_) if mask is None else mask.to(bool_).expand(input.shape)
     return sum(mask, dim, keepdim)
 
 
@@ -202,11 +199,12 @@ def masked_argmin(
     return argmin(_filled(input, mask, _highest(input.dtype)), dim, keepdim).to(dtype or input.dtype)
 
 
-@composite(name="masked_mean", check=_check_mean)
+@composite(name="masked_mean", check=_check)
 def masked_mean(
     input: Tensor, dim: Dim = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None
 ) -> Tensor:
     """Mean over ``dim`` of the elements where ``mask`` holds; NaN where there is none."""
+    _inexact(dtype or input.dtype)
     total = masked_sum(input, dim, keepdim=keepdim, dtype=dtype, mask=mask)
     return div(total, _count(input, mask, dim, keepdim))
 

@@ -67,17 +67,11 @@ def _check_isin(elements: Any, test_elements: Any, invert: bool) -> None:
             raise DTypeError(f"isin takes numbers with an order, not {operand.dtype.name} elements")
 
 
-def _check_histogram(input: Any, bins: int, *_: Any) -> None:
+def _check_histogram(input: Any, bins: int) -> None:
     if not input.dtype.is_floating_point:
         raise DTypeError(f"input must be floating point, not {input.dtype.name}; convert it with x.to(un.float32)")
     if bins < 1:
         raise ArgumentError(f"bins must be at least 1, not {bins}")
-
-
-def _check_binned(points: Any, edges: Sequence[Any], weight: Any, density: bool) -> None:
-    same_dtype(input=points, weight=weight, **{f"bins[{i}]": edge for i, edge in enumerate(edges)})
-    if not all(edge.shape[0] > 1 for edge in edges):
-        raise ShapeError("bins need at least two edges")
 
 
 # ---- sorted sequences -------------------------------------------------------------------------------------------
@@ -356,7 +350,7 @@ def _limits(input: Tensor, low: Operand | None, high: Operand | None, margin: fl
     return where(same, low - margin, low), where(same, high + margin, high)
 
 
-@composite(name="histc", check=_check_histogram)
+@composite(name="histc")
 def _histc(input: Tensor, bins: int, low: Operand | None, high: Operand | None) -> Tensor:
     """Counts in ``bins`` equal intervals from ``low`` to ``high``, in the dtype of ``input``."""
     flat = input.reshape((-1,))
@@ -373,13 +367,14 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0) -> T
     Equal ``min`` and ``max`` stand for the extremes of the data. What lies outside, and NaN, is not counted; the last
     interval includes its end. Example: ``histc([1., 2., 1.], 4, 0, 3) -> [0., 2., 1., 0.]``.
     """
+    _check_histogram(input, bins)
     if max < min:
         raise ArgumentError(f"histc: max={max} must not be less than min={min}")
     inferred = min == max and input.numel() > 0
     return _histc(input, bins, None if inferred else min, None if inferred else max)
 
 
-@composite(name="even_edges", check=_check_histogram)
+@composite(name="even_edges")
 def _even_edges(input: Tensor, bins: int, low: Operand | None, high: Operand | None) -> Tensor:
     """``bins + 1`` edges from ``low`` to ``high``, counted from the nearer end, so that both are exact."""
     low, high = _limits(input, low, high, 0.5)
@@ -388,7 +383,7 @@ def _even_edges(input: Tensor, bins: int, low: Operand | None, high: Operand | N
     return where(place < (bins + 1) // 2, low + step * place, high - step * (bins - place))
 
 
-@composite(name="binned", check=_check_binned)
+@composite(name="binned")
 def _binned(points: Tensor, edges: Sequence[Tensor], weight: Tensor | None, density: bool) -> Tensor:
     """Counts, weights or densities of the rows of ``points`` in the boxes between ``edges`` of each column."""
     lengths = tuple(edge.shape[0] - 1 for edge in edges)
@@ -414,16 +409,19 @@ def _binned(points: Tensor, edges: Sequence[Tensor], weight: Tensor | None, dens
 
 def _edges(name: str, column: Tensor, bins: int | Tensor, range: Sequence[Number] | None) -> Tensor:
     if isinstance(bins, Tensor):
-        if bins.ndim != 1:
-            raise ShapeError(f"{name}: the edges of bins must be a vector, not of shape {tuple(bins.shape)}")
+        if bins.ndim != 1 or bins.shape[0] < 2:
+            raise ShapeError(f"{name}: the edges of bins must be a vector of two or more, not {tuple(bins.shape)}")
+        same_dtype(input=column, bins=bins)
         return bins
+    _check_histogram(column, bins)
     low, high = (None, None) if range is None else (float(limit) for limit in range)
     if low is not None and high is not None and low > high:
         raise ArgumentError(f"{name}: range must not run from {low} down to {high}")
     return _even_edges(column, bins, low, high)
 
 
-def _check_weight(name: str, weight: Tensor | None, shape: Sequence[int]) -> None:
+def _check_weight(name: str, weight: Tensor | None, shape: Sequence[int], input: Tensor) -> None:
+    same_dtype(input=input, weight=weight)
     if weight is not None and tuple(weight.shape) != tuple(shape):
         raise ShapeError(
             f"{name}: weight {tuple(weight.shape)} must have the shape {tuple(shape)}, one for each point"
@@ -448,7 +446,7 @@ def histogram(
     Raises:
         ShapeError: ``weight`` is not of the shape of ``input``, or the edges are no vector.
     """
-    _check_weight("histogram", weight, input.shape)
+    _check_weight("histogram", weight, input.shape, input)
     flat = input.detach().reshape((-1,))
     edges = _edges("histogram", flat, bins, range)
     return Histogram(_binned(flat.reshape((-1, 1)), [edges], weight, density), edges)
@@ -480,7 +478,7 @@ def histogramdd(
             f"histogramdd: points of {count} dimensions need as many bins and twice as many limits, not "
             f"{len(listed)} and {0 if range is None else len(range)}"
         )
-    _check_weight("histogramdd", weight, input.shape[:-1])
+    _check_weight("histogramdd", weight, input.shape[:-1], input)
     points = input.detach().reshape((-1, count))
     limits = [None if range is None else range[2 * i : 2 * i + 2] for i in builtins.range(count)]
     edges = [

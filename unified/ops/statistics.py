@@ -106,6 +106,8 @@ def _check_slopes(input: Any, spacing: Any, dim: int, edge_order: int) -> None:
 
 
 def _check_samples(y: Any, x: Any, dx: Any, dim: int) -> None:
+    if x is not None and dx is not None:
+        raise ArgumentError("give the coordinates x or the distance dx, not both")
     if not y.shape:
         raise ShapeError("y must have at least one dimension: one number is no sampled function")
     along = _axes.axis(dim, y.shape)
@@ -226,7 +228,7 @@ def diff(
     return found
 
 
-@composite(name="gradient", check=_check_slopes)
+@composite(name="gradient")
 def _slopes(input: Tensor, spacing: Operand, dim: int, edge_order: int) -> Tensor:
     """Derivatives along ``dim``, with samples ``spacing`` apart or at its coordinates, as in ``numpy.gradient``."""
     first, second, third = (_between(input, dim, start, 2 - start) for start in range(3))
@@ -259,12 +261,15 @@ def _aligned(steps: Tensor, input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _parabola(a: Tensor, b: Tensor, c: Tensor, h: Tensor, k: Tensor, at: int) -> Tensor:
-    """The slope at one of three points, ``h`` and ``k`` apart, of the parabola through them."""
-    slope, next_slope = (b - a) / h, (c - b) / k
-    bend = (next_slope - slope) / (h + k)
+    """The slope at one of three points, ``h`` and ``k`` apart, of the parabola through them (Lagrange's form)."""
     if at == 0:
-        return slope - bend * h
-    return slope + bend * h if at == 1 else next_slope + bend * k
+        factors = -(2 * h + k), h + k, -h
+    elif at == 1:
+        factors = -k, k - h, h
+    else:
+        factors = k, -(h + k), 2 * k + h
+    weights = factors[0] / (h * (h + k)), factors[1] / (h * k), factors[2] / (k * (h + k))
+    return weights[0] * a + weights[1] * b + weights[2] * c
 
 
 @front()
@@ -292,6 +297,8 @@ def gradient(
         spacings = (1.0 if spacing is None else spacing,) * len(dims)
     if len(spacings) != len(dims):
         raise ArgumentError(f"gradient: spacing has {len(spacings)} entries for {len(dims)} dimensions")
+    for step, d in zip(spacings, dims, strict=True):
+        _check_slopes(input, step, d, edge_order)
     return tuple(_slopes(input, step, d, edge_order) for step, d in zip(spacings, dims, strict=True))
 
 
@@ -311,22 +318,16 @@ def _areas(y: Tensor, x: Tensor | None, dx: Operand, dim: int) -> Tensor:
     return heights * diff(x, 1, along)
 
 
-@composite(name="trapezoid", check=_check_samples)
+@composite(name="trapezoid")
 def _trapezoid(y: Tensor, x: Tensor | None, dx: Operand, dim: int) -> Tensor:
     """The integral along ``dim`` by the trapezoidal rule."""
     return sum(_areas(y, x, dx, dim), dim) / 2
 
 
-@composite(name="cumulative_trapezoid", check=_check_samples)
+@composite(name="cumulative_trapezoid")
 def _cumulative_trapezoid(y: Tensor, x: Tensor | None, dx: Operand, dim: int) -> Tensor:
     """The integral along ``dim`` up to each sample but the first."""
     return cumsum(_areas(y, x, dx, dim), dim) / 2
-
-
-def _spaced(x: Tensor | None, dx: Operand | None) -> tuple[Tensor | None, Operand]:
-    if x is not None and dx is not None:
-        raise ArgumentError("give the coordinates x or the distance dx, not both")
-    return x, 1 if dx is None else dx
 
 
 @front()
@@ -338,7 +339,8 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Operand | None = None, 
     Raises:
         ArgumentError: both ``x`` and ``dx`` are given.
     """
-    return _trapezoid(y, *_spaced(x, dx), dim)
+    _check_samples(y, x, dx, dim)
+    return _trapezoid(y, x, 1 if dx is None else dx, dim)
 
 
 @front()
@@ -347,7 +349,8 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Operand | No
 
     Example: ``cumulative_trapezoid([1., 5., 10.]) -> [3., 10.5]``.
     """
-    return _cumulative_trapezoid(y, *_spaced(x, dx), dim)
+    _check_samples(y, x, dx, dim)
+    return _cumulative_trapezoid(y, x, 1 if dx is None else dx, dim)
 
 
 trapz = trapezoid

@@ -2,4 +2,20 @@
 
 from tests.conformance.expected.entry import Expected
 
-EXPECTED: list[Expected] = []
+EXPECTED: list[Expected] = [
+    Expected(
+        ("amax", "amin", "aminmax"),
+        "a tensor of 65 dimensions, which numpy, through which we make it, does not hold",
+        checks=("errors",),
+    ),
+    Expected(
+        ("gradient",),
+        "coordinates on PyTorch's meta device, which have no values to make a Tensor of",
+        checks=("errors",),
+    ),
+    Expected(
+        ("unique", "unique_consecutive", "bincount"),
+        "the result's shape depends on values, which a program does not have while it is traced",
+        checks=("compiled",),
+    ),
+]
