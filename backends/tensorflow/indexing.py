@@ -168,9 +168,11 @@ def nonzero_positions(input):
 
 @natives
 def masked_fill(input, mask, value):
+    tensor = tf.is_tensor(value)
+    is_complex = value.dtype.is_complex if tensor else isinstance(value, complex)
+    if (tensor and value.shape.rank) or is_complex > input.dtype.is_complex:
+        raise ValueError(value)  # the op's check says it in everyone's words
     fill = _cast(value, input.dtype)
-    if fill.shape.rank:
-        raise ValueError(fill.shape)  # the op's check says it in everyone's words
     return raw.SelectV2(condition=mask, t=fill, e=input)
 
 

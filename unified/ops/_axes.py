@@ -104,7 +104,7 @@ def check_dims(input: Any, dims: int | Sequence[int] | None, *_: Any) -> None:
 
 
 def check_roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | None) -> None:
-    if shifts == ():
+    if not isinstance(shifts, int) and not shifts:
         raise ArgumentError("shifts must hold at least one number")
     if dims is None:
         return

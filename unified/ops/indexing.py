@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unified._dispatch import backends_by_type, composite, front, op, tracing
-from unified._dtype import Number, bool_, can_cast, int32, scalar_dtype
+from unified._dtype import Number, bool_, int32, scalar_dtype
 from unified._index import Axis, AxisKind, parse
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
@@ -45,7 +45,7 @@ def _check_masked_fill(input: Any, mask: Any, value: Any) -> None:
 
 def _check_value(input: Any, value: Any) -> None:
     kind = value.dtype if hasattr(value, "dtype") else scalar_dtype(value)
-    if not can_cast(kind, input.dtype):
+    if kind.is_complex and not input.dtype.is_complex:
         raise DTypeError(f"a {kind.name} value cannot fill a {input.dtype.name} tensor")
 
 
