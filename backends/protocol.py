@@ -154,6 +154,9 @@ class OpSpec(Protocol):
     def guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """``function`` behind the op's check of shapes and dtypes, for natives that accept what PyTorch refuses."""
 
+    def within(self, function: Callable[..., Any], host: Callable[[Native], Any]) -> Callable[..., Any]:
+        """``function`` behind a look at its indices through ``host``, for natives where an index clamps or wraps."""
+
     mask: tuple[tuple[int, int], ...]
     """For a pullback: the operands whose cotangents are wanted, as (position, index in a sequence or -1)."""
 

@@ -229,7 +229,6 @@ def test_positions_are_int32(backend):
         (lambda x: x[0, 0, 0, 0], un.errors.IndexOutOfRangeError, "too many subscripts"),
         (lambda x: x[::-1], un.errors.OperandError, "un.flip"),
         (lambda x: x["a"], un.errors.OperandError, "cannot subscript"),
-        (lambda x: x[True], un.errors.OperandError, "True or False"),
         (lambda x: x[1.5], un.errors.OperandError, "cannot subscript"),
         (lambda x: x[un.zeros(2)], un.errors.DTypeError, "float32"),
         (lambda x: x[un.tensor([True, False])], un.errors.ShapeError, "mask"),

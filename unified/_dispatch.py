@@ -8,8 +8,10 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
+
+import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
@@ -17,7 +19,7 @@ from unified._selection import current_backend
 from unified._tape import Node, grad_mode
 from unified.backends import registry
 from unified.backends.protocol import Backend, Native
-from unified.errors import BackendMismatchError, OpError, OperandError, UnifiedError
+from unified.errors import BackendMismatchError, IndexOutOfRangeError, OpError, OperandError, UnifiedError
 
 if TYPE_CHECKING:
     from unified._tensor import Tensor
@@ -70,12 +72,16 @@ class _Implementations(dict[Any, Callable[..., Any]]):
         return function
 
 
+Indices = Callable[..., Iterable[tuple[Native, int, int, bool]]]
+"""From an op's arguments its indices, each with its dimension, that one's length, and whether negative ones count."""
+
+
 class Op:
     """One entry of the table. Satisfies ``protocol.OpSpec``."""
 
     __slots__ = (
-        "_pullbacks", "caller", "check", "composite", "implementations", "mask", "methods", "name", "parameters",
-        "primal", "returns", "static", "variadic", "whole_program",
+        "_pullbacks", "caller", "check", "composite", "implementations", "indices", "mask", "methods", "name",
+        "parameters", "primal", "returns", "static", "variadic", "whole_program",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], returns: Any) -> None:
@@ -85,6 +91,7 @@ class Op:
         self.returns = returns
         self.composite: Callable[..., Any] | None = None
         self.check: Callable[..., None] | None = None
+        self.indices: Indices | None = None
         self.primal: Op | None = None
         self.mask: tuple[tuple[int, int], ...] = ()
         self.methods: tuple[str, ...] = ()
@@ -108,6 +115,33 @@ class Op:
             return function(*natives)
 
         return guarded
+
+    def within(self, function: Callable[..., Any], host: Callable[[Native], Any]) -> Callable[..., Any]:
+        """``function`` behind a look at the values of its indices, for backends where an index clamps or wraps.
+
+        ``host`` gives an index as a numpy array, or None where it has no values (inside a trace).
+        """
+        if self.indices is None:
+            return function
+
+        def looking(*natives: Any) -> Any:
+            self.look(natives, host)
+            return function(*natives)
+
+        return looking
+
+    def look(self, natives: Sequence[Any], host: Callable[[Native], Any]) -> None:
+        """Raises IndexOutOfRangeError for the first index that lies outside of its dimension."""
+        assert self.indices is not None
+        for index, dim, length, wraps in self.indices(*natives):
+            values = host(index)
+            if values is None or not values.size:
+                continue
+            least = -length if wraps else 0
+            low, high = np.minimum.reduce(values, None), np.maximum.reduce(values, None)
+            if low < least or high >= length:
+                found = low if low < least else high
+                raise IndexOutOfRangeError(f"index {found} is out of range for dimension {dim} of length {length}")
 
     def takes_tensors(self) -> bool:
         """False for an op that creates a tensor out of nothing (zeros, arange)."""
@@ -257,15 +291,29 @@ def _explain(op: Op, args: Sequence[Any], error: Exception) -> Exception:
 
 
 def _reason(op: Op, args: Sequence[Any], error: Exception) -> tuple[str, type[UnifiedError]]:
-    if not isinstance(error, UnifiedError) and op.check is not None:
+    if not isinstance(error, UnifiedError):
         try:
-            op.check(*[_spec(value) for value in args])
+            if op.check is not None:
+                op.check(*[_spec(value) for value in args])
+            if op.indices is not None:
+                op.look([_native(value) for value in args], _host)
         except UnifiedError as found:
             error = found
     if isinstance(error, UnifiedError):
         return str(error).removeprefix(f"{op.name}: "), type(error)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return f"the backend refused it: {lines[0]}", OpError
+
+
+def _native(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_native(v) for v in value]
+    return value._native if isinstance(value, _tensor_class) else value
+
+
+def _host(native: Native) -> Any:
+    backend = backends_by_type[type(native)]
+    return None if backend.compiler.is_traced(native) else backend.to_numpy(native)
 
 
 class Spec:
@@ -355,6 +403,7 @@ def op(
     inplace: bool = False,
     variadic: bool = False,
     check: Callable[..., None] | None = None,
+    indices: Indices | None = None,
     composite: bool = False,
     name: str | None = None,
 ) -> Callable[[Function], Function]: ...
@@ -366,6 +415,7 @@ def op(
     inplace: bool = False,
     variadic: bool = False,
     check: Callable[..., None] | None = None,
+    indices: Indices | None = None,
     composite: bool = False,
     name: str | None = None,
 ) -> Any:
@@ -376,6 +426,7 @@ def op(
         inplace: Tensor also gets ``name_``, which rebinds the value of the Tensor it is called on.
         variadic: the method takes its second argument as ``*args`` too (``x.reshape(2, 3)``).
         check: refuses bad operands by shape and dtype with the message that every backend gives.
+        indices: which operands must lie within a dimension; looked at where that costs little, see ``Op.within``.
         composite: the body is the implementation wherever a backend has no native of this name.
         name: the op's name where a :func:`front` function has taken the declared one.
     """
@@ -387,6 +438,7 @@ def op(
         parameters, returns = _caller.read_signature(function)
         entry = Op(op_name, parameters, returns)
         entry.check = check
+        entry.indices = indices
         entry.methods = (*methods, f"{op_name}_") if inplace else tuple(methods)
         entry.variadic = variadic
         if composite:

@@ -54,12 +54,10 @@ def _reduced_jvp(reduce, include_self, primals, tangents):
     else:
         by_input = (input == value).astype(input.dtype)
         by_src = (src == value[positions]).astype(input.dtype)
-    arriving = (by_src * src_slope).astype(input.dtype)
+        ties = by_input.at[positions].add(by_src)  # 0 where the value is NaN, which no element equals
+        by_input, by_src = by_input / ties, by_src / ties[positions]
     kept = slope if include_self else cleared(slope, positions)
-    tangent = (by_input * kept).at[positions].add(arriving)
-    if reduce != "prod":
-        tangent = tangent / by_input.at[positions].add(by_src)
-    return value, tangent
+    return value, (by_input * kept).at[positions].add(by_src * src_slope)
 
 
 def _others(input, positions, src, value, include_self):

@@ -18,6 +18,11 @@ from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
 _EAGER = type(tf.constant(0))
 
 
+def _host(tensor):
+    """The values of an index in the host's memory."""
+    return tensor.numpy() if isinstance(tensor, _EAGER) else None
+
+
 class TensorFlowBackend:
     """Satisfies ``protocol.Backend``."""
 
@@ -35,9 +40,11 @@ class TensorFlowBackend:
     def implement(self, op, kind):
         function = self._function(op)
         kernel = op.name in self.natives and not self.natives.has(op.name, "program")
-        if kernel or kind is not _EAGER:
+        if kind is not _EAGER:
             return function
-        return autograd.Programs(function, op, jit_compile=not self.natives.has(self._root(op), "unjitted"))
+        if not kernel:
+            function = autograd.Programs(function, op, jit_compile=not self.natives.has(self._root(op), "unjitted"))
+        return op.within(function, _host) if self.default_device().type == "cpu" else function
 
     def _root(self, op):
         return op.name if op.primal is None else self._root(op.primal)

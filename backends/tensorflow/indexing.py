@@ -168,6 +168,10 @@ def nonzero_positions(input):
 
 @natives
 def masked_fill(input, mask, value):
+    tensor = tf.is_tensor(value)
+    is_complex = value.dtype.is_complex if tensor else isinstance(value, complex)
+    if (tensor and value.shape.rank) or is_complex > input.dtype.is_complex:
+        raise ValueError(value)  # the op's check says it in everyone's words
     fill = _cast(value, input.dtype)
     return raw.SelectV2(condition=mask, t=fill, e=input)
 
@@ -176,7 +180,7 @@ def masked_fill(input, mask, value):
 def index_select(input, dim, index):
     if input.shape.rank == 0:
         return input
-    return tf.gather(input, tf.reshape(index, (-1,)), axis=dim)
+    return raw.GatherV2(params=input, indices=_shaped(index, (math.prod(index.shape),)), axis=constant(dim))
 
 
 @functools.lru_cache(maxsize=256)
@@ -203,7 +207,7 @@ def _positions(input, dim, index):
     return tf.cast(index, kind) * stride + tf.constant(offsets, kind)
 
 
-@natives
+@natives.having("program", "unjitted")
 def gather(input, dim, index):
     if 0 in index.shape:
         return tf.zeros(index.shape, input.dtype)
@@ -224,11 +228,11 @@ def _scattered(input, dim, index, src, accumulate):
     return _written(input, _positions(input, dim, index), _source(input, index, src), accumulate)
 
 
-@natives
+@natives.having("program", "unjitted")
 def scatter(input, dim, index, src):
     return _scattered(input, dim, index, src, False)
 
 
-@natives
+@natives.having("program", "unjitted")
 def scatter_add(input, dim, index, src):
     return _scattered(input, dim, index, src, True)

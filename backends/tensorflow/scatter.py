@@ -49,7 +49,11 @@ _EXTREMES = {"amax": raw.TensorScatterMax, "amin": raw.TensorScatterMin}
 def _value(input, positions, src, reduce, include_self):
     base = input if include_self else _set(input, positions, _neutral(reduce, input.dtype))
     if reduce in _EXTREMES:
-        return _updated(_EXTREMES[reduce], base, positions, src)
+        value = _updated(_EXTREMES[reduce], base, positions, src)
+        if not input.dtype.is_floating:
+            return value
+        missing = _added(tf.zeros(input.shape, tf.int32), positions, tf.cast(tf.math.is_nan(src), tf.int32))
+        return tf.where(missing > 0, tf.constant(float("nan"), input.dtype), value)  # the kernels skip a NaN of src
     return base * raw.UnsortedSegmentProd(data=src, segment_ids=positions, num_segments=input.shape[0])
 
 
@@ -66,7 +70,8 @@ def _reduced(input, positions, src, reduce, include_self):
             else:
                 by_input = tf.cast(input == value, input.dtype)
                 by_src = tf.cast(src == tf.gather(value, positions), input.dtype)
-                upstream = upstream / _added(by_input, positions, by_src)
+                ties = _added(by_input, positions, by_src)  # 0 where the value is NaN, which no element equals
+                by_input, by_src = by_input / ties, by_src / tf.gather(ties, positions)
             to_input = upstream * tf.math.conj(by_input)
             if not include_self:
                 to_input = _set(to_input, positions, 0)

@@ -36,6 +36,8 @@ def vector(numbers):
 
 @natives
 def reshape(input, shape):
+    if -1 in shape and 0 in shape:
+        raise ValueError(shape)  # TensorFlow would take any length for the -1
     return raw.Reshape(tensor=input, shape=vector(shape))
 
 

@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 
-from unified.backends.protocol import AxisKind, Natives, errors
+from unified.backends.protocol import AxisKind, Natives
 
 natives = Natives()
 
 _ALL = slice(None)
-
-
-def in_range(function):
-    """``function`` with PyTorch's several refusals of an index as one class of error."""
-
-    @functools.wraps(function)
-    def native(*args):
-        try:
-            return function(*args)
-        except (IndexError, RuntimeError) as error:
-            if any(words in str(error) for words in _OUT_OF_RANGE):
-                raise errors.IndexOutOfRangeError(str(error).splitlines()[0]) from error
-            raise
-
-    return native
-
-
-_OUT_OF_RANGE = ("out of bounds", "out of range in self", "out of range for tensor", "index out of range")
 
 
 def _key(operands, recipe):
@@ -49,13 +29,11 @@ def _key(operands, recipe):
 
 
 @natives
-@in_range
 def index(input, operands, recipe):
     return input[_key(operands, recipe)]
 
 
 @natives
-@in_range
 def index_put(input, operands, value, recipe, accumulate):
     key = _key(operands, recipe)
     result = input.clone(memory_format=torch.contiguous_format)
@@ -104,19 +82,16 @@ def long(index):
 
 
 @natives
-@in_range
 def gather(input, dim, index):
     return torch.gather(input, dim, long(index))
 
 
 @natives
-@in_range
 def take_along_dim(input, indices, dim):
     return torch.take_along_dim(input, long(indices), dim)
 
 
 @natives
-@in_range
 def index_select(input, dim, index):
     return torch.index_select(input, dim, index)
 
@@ -129,7 +104,6 @@ def source(index, src):
 
 
 @natives
-@in_range
 def scatter(input, dim, index, src):
     if isinstance(src, torch.Tensor) and not src.ndim and index.ndim:
         src = src.expand(index.shape)
@@ -137,12 +111,10 @@ def scatter(input, dim, index, src):
 
 
 @natives
-@in_range
 def scatter_add(input, dim, index, src):
     return torch.scatter_add(input, dim, long(index), source(index, src))
 
 
 @natives
-@in_range
 def index_fill(input, dim, index, value):
     return torch.index_fill(input, dim, long(index), value)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import torch
 
 from unified.backends.protocol import Natives
-from unified.backends.torch.indexing import in_range, long, source
+from unified.backends.torch.indexing import long, source
 
 natives = Natives()
 
 
 @natives
-@in_range
 def scatter_reduce(input, dim, index, src, reduce, include_self):
     return torch.scatter_reduce(input, dim, long(index), source(index, src), reduce, include_self=include_self)
 
 
 @natives
-@in_range
 def index_reduce(input, dim, index, source, reduce, include_self):
     return torch.index_reduce(input, dim, long(index), source, reduce, include_self=include_self)
 

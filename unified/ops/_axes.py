@@ -104,6 +104,8 @@ def check_dims(input: Any, dims: int | Sequence[int] | None, *_: Any) -> None:
 
 
 def check_roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | None) -> None:
+    if not isinstance(shifts, int) and not shifts:
+        raise ArgumentError("shifts must hold at least one number")
     if dims is None:
         return
     listed = (dims,) if isinstance(dims, int) else dims
@@ -184,6 +186,12 @@ def integer_index(index: Any) -> None:
     """Indices are integers; raises DTypeError."""
     if index.dtype.kind not in "iu":
         raise DTypeError(f"index must be an integer tensor, not {index.dtype.name}")
+
+
+def index_along(input: Any, dim: int, index: Any, *_: Any) -> list[tuple[Any, int, int, bool]]:
+    """``index`` names positions of ``dim``, none of them from the end (see ``_dispatch.Indices``)."""
+    length = input.shape[axis(dim, input.shape)] if len(input.shape) else 1
+    return [(index, dim, length, False)]
 
 
 def check_gather(input: Any, dim: int, index: Any) -> None:

@@ -9,13 +9,13 @@ on TensorFlow's eager CPU kernels, and is undefined inside compiled programs (XL
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from unified._dispatch import backends_by_type, composite, front, op, tracing
-from unified._dtype import Number, bool_, can_cast, int32, scalar_dtype
+from unified._dtype import Number, bool_, int32, scalar_dtype
 from unified._index import Axis, AxisKind, parse
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
@@ -45,7 +45,7 @@ def _check_masked_fill(input: Any, mask: Any, value: Any) -> None:
 
 def _check_value(input: Any, value: Any) -> None:
     kind = value.dtype if hasattr(value, "dtype") else scalar_dtype(value)
-    if not can_cast(kind, input.dtype):
+    if kind.is_complex and not input.dtype.is_complex:
         raise DTypeError(f"a {kind.name} value cannot fill a {input.dtype.name} tensor")
 
 
@@ -77,6 +77,23 @@ def subscripted_shape(shape: Sequence[int], operands: Sequence[Any], recipe: Seq
     return tuple(result)
 
 
+def _subscripts(input: Any, operands: Sequence[Any], recipe: Sequence[Any]) -> Iterator[tuple[Any, int, int, bool]]:
+    """The index arrays among ``operands``, which may count from the end (see ``_dispatch.Indices``)."""
+    queue, axis = iter(operands), 0
+    for kind, start, _, _ in recipe:
+        if kind is AxisKind.ARRAY:
+            yield next(queue), axis, input.shape[axis], True
+        elif kind is AxisKind.INT or (kind is AxisKind.SLICE and start is None):
+            next(queue)
+        axis += kind is not AxisKind.NEW
+
+
+def _written_subscripts(
+    input: Any, operands: Sequence[Any], value: Any, recipe: Sequence[Any], accumulate: bool
+) -> Iterator[tuple[Any, int, int, bool]]:
+    return _subscripts(input, operands, recipe)
+
+
 def _check_index(input: Any, operands: Sequence[Any], recipe: Sequence[Any]) -> None:
     subscripted_shape(input.shape, operands, recipe)
 
@@ -98,12 +115,12 @@ def _check_index_put(
 # ---- subscripts ----------------------------------------------------------------------------------------------
 
 
-@op(check=_check_index)
+@op(check=_check_index, indices=_subscripts)
 def index(input: Tensor, operands: Sequence[Operand], recipe: tuple[Axis, ...]) -> Tensor:
     """``input[key]``, with the key as :func:`unified._index.parse` splits it."""
 
 
-@op(name="index_put", check=_check_index_put)
+@op(name="index_put", check=_check_index_put, indices=_written_subscripts)
 def write_at(
     input: Tensor, operands: Sequence[Operand], value: Operand, recipe: tuple[Axis, ...], accumulate: bool
 ) -> Tensor:
@@ -336,12 +353,12 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
 # ---- gathering -----------------------------------------------------------------------------------------------
 
 
-@op(methods=("gather",), check=_axes.check_gather)
+@op(methods=("gather",), check=_axes.check_gather, indices=_axes.index_along)
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` for ``dim=0``, and so on; the result has the shape of ``index``."""
 
 
-@op(methods=("index_select",), check=_axes.check_index_select)
+@op(methods=("index_select",), check=_axes.check_index_select, indices=_axes.index_along)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``dim`` that a vector names. Example: ``(5, 2) -> index_select(0, [4, 0]) -> (2, 2)``."""
 
@@ -359,7 +376,13 @@ def _check_take_along_dim(input: Any, indices: Any, dim: int | None) -> None:
         broadcast_shapes(input.shape[part], indices.shape[part])
 
 
-@composite(methods=("take_along_dim",), check=_check_take_along_dim)
+def _along_or_flat(input: Any, indices: Any, dim: int | None) -> list[tuple[Any, int, int, bool]]:
+    if dim is None or not len(input.shape):
+        return [(indices, 0, math.prod(input.shape), True)]
+    return [(indices, dim, input.shape[_axes.axis(dim, input.shape)], True)]
+
+
+@composite(methods=("take_along_dim",), check=_check_take_along_dim, indices=_along_or_flat)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """As :func:`gather`, with the other dimensions broadcast; flattened if ``dim`` is None.
 
@@ -387,12 +410,12 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 # ---- scattering ----------------------------------------------------------------------------------------------
 
 
-@op(name="scatter", check=_axes.check_scatter)
+@op(name="scatter", check=_axes.check_scatter, indices=_axes.index_along)
 def scatter_at(input: Tensor, dim: int, index: Tensor, src: Operand) -> Tensor:
     """:func:`unified.ops.scatter.scatter` without a reduction."""
 
 
-@op(methods=("scatter_add",), inplace=True, check=_axes.check_scatter)
+@op(methods=("scatter_add",), inplace=True, check=_axes.check_scatter, indices=_axes.index_along)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` for ``dim=0``, and so on."""
 
@@ -431,7 +454,7 @@ def _check_index_fill(input: Any, dim: int, index: Any, value: Any) -> None:
     _check_value(input, value)
 
 
-@composite(methods=("index_fill",), inplace=True, check=_check_index_fill)
+@composite(methods=("index_fill",), inplace=True, check=_check_index_fill, indices=_axes.index_along)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Operand) -> Tensor:
     """``input`` with ``value``, a number or a 0-d tensor, at the positions ``index`` of ``dim``."""
     shape = input.shape

@@ -224,7 +224,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     Example: ``[1, 2, 3] -> [[1, 2], [1, 3], [2, 3]]``; with ``with_replacement`` also ``[1, 1]`` and so on.
     """
     if r == 0:
-        return input.new_zeros((0,))
+        return narrow(input, 0, 0, 0)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = np.array(list(choose(range(input.shape[0]), r)), np.int32).reshape(-1, r)
     return _picked(input, 0, rows)

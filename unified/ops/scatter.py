@@ -19,7 +19,7 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops import _axes, indexing
 from unified.ops._checks import broadcast_shapes
-from unified.ops.elementwise import clamp, where
+from unified.ops.elementwise import clamp, floor_divide, remainder, where
 from unified.ops.indexing import index_copy, scatter_at, subscripted, write_at
 from unified.ops.reduction import cumsum
 from unified.ops.shape import expand, movedim, reshape, stack
@@ -77,11 +77,11 @@ def _flat_positions(shape: Sequence[int], dim: int, index: Tensor) -> Tensor:
     return reshape(total, (-1,))
 
 
-@composite(methods=("scatter_reduce",), inplace=True, check=_check_scatter_reduce)
+@composite(methods=("scatter_reduce",), inplace=True, check=_check_scatter_reduce, indices=_axes.index_along)
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
-    """``input`` with all ``src[i][j]`` that share a place ``[index[i][j]][j]`` reduced, for ``dim=0``, and so on.
+    """``input`` with all ``src[i][j]`` that share a place ``[index[i][j]][j]`` reduced there, for ``dim=0``.
 
     Args:
         reduce: "sum", "prod", "mean", "amax" or "amin"; the mean of integers is rounded down.
@@ -104,7 +104,7 @@ def scatter_reduce(
     return reshape(flat, shape)
 
 
-@composite(methods=("index_reduce",), inplace=True, check=_check_index_reduce)
+@composite(methods=("index_reduce",), inplace=True, check=_check_index_reduce, indices=_axes.index_along)
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:
@@ -307,7 +307,8 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: Scalar = -1) -> Tens
     """
     shape, count = input.shape, input.numel()
     if not shape:
-        return input.new_zeros((size, 0), dtype=int32)
+        nowhere: Tensor = input.new_zeros((size, 0), dtype=int32)
+        return nowhere
     holds = reshape(input, (-1,)) != 0
     places = where(holds, clamp(cumsum(holds, 0) - 1, max=size), size)
     elements = cumsum(input.new_ones((count,), dtype=int32), 0) - 1
@@ -315,6 +316,6 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: Scalar = -1) -> Tens
     columns, stride = [], math.prod(shape)
     for length in shape:
         stride = stride // length if length else 0
-        coordinate = found // stride % length if stride else found
+        coordinate = remainder(floor_divide(found, stride), length) if stride else found
         columns.append(where(found < count, coordinate, fill_value).to(int32))
     return stack(columns, 1)

@@ -177,6 +177,12 @@ def _matrix_transpose(input: Tensor) -> Tensor:
     return transpose(input, -2, -1)
 
 
+def _conjugate_matrix_transpose(input: Tensor) -> Tensor:
+    """The last two dimensions swapped and elements conjugated."""
+    swapped = _matrix_transpose(input)
+    return swapped.conj() if input.dtype.is_complex else swapped
+
+
 @front("adjoint")
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions swapped and elements conjugated, as ``x.mH``.
@@ -184,8 +190,7 @@ def adjoint(input: Tensor) -> Tensor:
     Raises:
         ShapeError: there are fewer than two dimensions.
     """
-    swapped = _matrix_transpose(input)
-    return swapped.conj() if input.dtype.is_complex else swapped
+    return _conjugate_matrix_transpose(input)
 
 
 def _reverse_dims(input: Tensor) -> Tensor:
@@ -202,7 +207,8 @@ def _conjugate_transpose(input: Tensor) -> Tensor:
 
 
 for _name, _getter in (
-    ("T", _reverse_dims), ("mT", _matrix_transpose), ("H", _conjugate_transpose), ("mH", adjoint.__wrapped__),
+    ("T", _reverse_dims), ("mT", _matrix_transpose), ("H", _conjugate_transpose),
+    ("mH", _conjugate_matrix_transpose),
 ):  # fmt: skip
     setattr(Tensor, _name, property(_getter, doc=_getter.__doc__))
 
@@ -359,7 +365,8 @@ def repeat_interleave(
         length = shape[at] if shape else 1
         _axes.check_repeats(repeats, length)
         counts = expand(reshape(repeats, (-1,)), (length,))
-        return input.index_select(at, repeated_positions(counts, _total(counts, output_size)))
+        repeated: Tensor = input.index_select(at, repeated_positions(counts, _total(counts, output_size)))
+        return repeated
     if not isinstance(repeats, int) or repeats < 0:
         raise ArgumentError(f"repeat_interleave: repeats must be an int of at least 0, not {repeats!r}")
     if output_size is not None and output_size != repeats * shape[at]:
@@ -381,8 +388,9 @@ def _total(counts: Tensor, output_size: int | None) -> int:
 def repeated_positions(repeats: Tensor, total: int) -> Tensor:
     """Each position of the vector ``repeats`` as often as its element says, ``total`` in all."""
     ends = repeats.cumsum(0).to(int32)
-    steps = repeats.new_zeros((total + 1,), dtype=int32).scatter_add(0, ends, ends * 0 + 1)
-    return steps.cumsum(0)[:total]
+    steps: Tensor = repeats.new_zeros((total + 1,), dtype=int32).scatter_add(0, ends, ends * 0 + 1)
+    positions: Tensor = steps.cumsum(0)
+    return positions[:total]
 
 
 # ---- diagonals and padding -----------------------------------------------------------------------------------
