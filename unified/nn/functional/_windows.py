@@ -65,7 +65,8 @@ def adaptive_positions(length: int, size: int) -> Positions:
     """As :func:`positions`, for ``size`` windows that cover the dimension; shorter ones repeat their last element."""
     starts, ends = adaptive_bounds(length, size)
     longest = int((ends - starts).max(initial=1))
-    return np.minimum(starts[:, None] + np.arange(longest), ends[:, None] - 1)
+    places: Positions = np.minimum(starts[:, None] + np.arange(longest), ends[:, None] - 1)
+    return places
 
 
 def take(input: Tensor, dim: int, places: Positions) -> Tensor:

@@ -88,7 +88,7 @@ def _step(length: int, count: int, scale: Scale, align_corners: bool, precision:
 
 def _nearest(length: int, count: int, step: Any, exact: bool) -> Positions:
     index = np.arange(count, dtype=type(step))
-    places = np.floor((index + type(step)(0.5) if exact else index) * step)
+    places: Floats = np.floor((index + type(step)(0.5) if exact else index) * step)
     return np.minimum(places, length - 1).astype(np.int64)
 
 
@@ -96,7 +96,8 @@ def _centres(count: int, step: Any, align_corners: bool) -> Floats:
     """Where output elements lie among the input's."""
     index = np.arange(count, dtype=type(step))
     half = type(step)(0.5)
-    return index * step if align_corners else (index + half) * step - half
+    centres: Floats = index * step if align_corners else (index + half) * step - half
+    return centres
 
 
 def _linear(length: int, centres: Floats) -> tuple[Positions, Floats]:
@@ -115,7 +116,8 @@ def _cubic(length: int, centres: Floats) -> tuple[Positions, Floats]:
 
 def _taps(length: int, lower: Floats, offsets: range) -> Positions:
     """Places from ``lower`` on; what would reach over an edge is the element there."""
-    return np.clip(lower[:, None] + np.asarray(offsets), 0, length - 1).astype(np.int64)
+    places: Floats = np.clip(lower[:, None] + np.asarray(offsets), 0, length - 1)
+    return places.astype(np.int64)
 
 
 def _keys(distance: Floats, a: float) -> Floats:
