@@ -1,7 +1,49 @@
-"""Interpolation and sampling at points on JAX."""
+"""Weighted sums along a dimension on JAX; interpolation and sampling at points are made of other ops."""
 
 from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from unified.backends.protocol import Natives
 
 natives = Natives()
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def _weighed(input, length, dim, places, weights):
+    at = input.ndim + dim
+    tail = (1,) * (-dim - 1)
+    listed = np.asarray(places)
+    read = jnp.take(input, np.maximum(listed, 0), axis=at, mode="clip")
+    terms = read * np.asarray(weights).astype(input.dtype).reshape(*listed.shape, *tail)
+    if listed.min(initial=0) < 0:
+        terms = jnp.where((listed >= 0).reshape(*listed.shape, *tail), terms, jnp.zeros((), input.dtype))
+    return terms.sum(at + 1, dtype=input.dtype)
+
+
+def _forward(input, length, dim, places, weights):
+    return _weighed(input, length, dim, places, weights), None
+
+
+def _backward(length, dim, places, weights, _, cotangent):
+    """By one product with the weights as a matrix: XLA scatters element by element, six times as slow on a CPU."""
+    listed = np.asarray(places)
+    matrix = np.zeros((len(listed), length), cotangent.dtype)
+    rows = np.broadcast_to(np.arange(len(listed))[:, None], listed.shape)
+    there = listed >= 0
+    np.add.at(matrix, (rows[there], listed[there]), np.asarray(weights)[there].astype(cotangent.dtype))
+    moved = jnp.swapaxes(cotangent, dim, -1)
+    flat = moved.reshape(-1, moved.shape[-1]) @ matrix
+    return (jnp.swapaxes(flat.reshape(*moved.shape[:-1], length), dim, -1),)
+
+
+_weighed.defvjp(_forward, _backward)
+
+
+@natives
+def weigh(input, dim, places, weights):
+    return _weighed(input, input.shape[dim], dim, places, weights)

@@ -459,7 +459,8 @@ _SOURCES = {
 def _source(length: int, before: int, after: int, mode: str) -> np.ndarray:
     """Where the elements of a padded dimension come from; a cropped dimension is a circle of what is left."""
     if mode != "circular":
-        return _SOURCES[mode](np.arange(-before, length + after), length)
+        source: np.ndarray = _SOURCES[mode](np.arange(-before, length + after), length)
+        return source
     first, left = max(-before, 0), length + min(before, 0) + min(after, 0)
     return first + np.arange(-max(before, 0), left + max(after, 0)) % left
 

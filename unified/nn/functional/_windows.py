@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from unified._dtype import bfloat16, float16, float32, int32
+from unified._dispatch import composite
+from unified._dtype import bfloat16, bool_, float16, float32, int32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, ShapeError
 from unified.nn.functional._checks import expand
-from unified.nn.functional.linear import linear
 from unified.ops import _checks as base
 from unified.ops.elementwise import where
 from unified.ops.shape import cat, constant_pad
@@ -65,7 +65,8 @@ def adaptive_positions(length: int, size: int) -> Positions:
     """As :func:`positions`, for ``size`` windows that cover the dimension; shorter ones repeat their last element."""
     starts, ends = adaptive_bounds(length, size)
     longest = int((ends - starts).max(initial=1))
-    return np.minimum(starts[:, None] + np.arange(longest), ends[:, None] - 1)
+    places: Positions = np.minimum(starts[:, None] + np.arange(longest), ends[:, None] - 1)
+    return places
 
 
 def take(input: Tensor, dim: int, places: Positions) -> Tensor:
@@ -97,17 +98,40 @@ def _runs(places: Positions) -> list[slice]:
     return found
 
 
-def transform(input: Tensor, dim: int, matrix: np.ndarray[Any, Any]) -> Tensor:
-    """``matrix (out, in)`` applied along ``dim`` (counted from the end)."""
-    weight = input.new_tensor(matrix.astype(np.float64))
-    if dim == -1:
-        return linear(input, weight)
-    return linear(input.transpose(dim, -1), weight).transpose(dim, -1)
+def between(starts: Positions, ends: Positions) -> Positions:
+    """``(windows, longest)``: the places from each start to before its end, then -1."""
+    places = starts[:, None] + np.arange(int((ends - starts).max(initial=1)))
+    return np.where(places < ends[:, None], places, -1)
 
 
-def along(vector: Any, dim: int) -> np.ndarray[Any, Any]:
-    """``vector`` shaped to broadcast along ``dim``, counted from the end."""
-    return np.asarray(vector).reshape(-1, *[1] * (-dim - 1))
+@composite
+def weigh(
+    input: Tensor, dim: int, places: tuple[tuple[int, ...], ...], weights: tuple[tuple[float, ...], ...]
+) -> Tensor:
+    """Output i along ``dim`` (counted from the end): the sum over k of ``input[places[i][k]] * weights[i][k]``.
+
+    A place of -1 is none. Elements at other places have no part in it, not even infinite ones.
+    """
+    at = input.ndim + dim
+    listed = np.asarray(places)
+    flat = input.new_tensor(np.maximum(listed, 0).reshape(-1), dtype=int32)
+    read = input.index_select(at, flat).reshape((*input.shape[:at], *listed.shape, *input.shape[at + 1 :]))
+    terms = read * input.new_tensor(along(np.asarray(weights), dim))
+    if listed.min(initial=0) < 0:
+        terms = where(input.new_tensor(along(listed >= 0, dim), dtype=bool_), terms, 0.0)
+    total: Tensor = terms.sum(at + 1)
+    return total
+
+
+def weighed(input: Tensor, dim: int, places: Positions, weights: np.ndarray[Any, Any]) -> Tensor:
+    """:func:`weigh` by arrays."""
+    listed = tuple(map(tuple, places.tolist())), tuple(map(tuple, weights.astype(np.float64).tolist()))
+    return weigh(input, dim, *listed)
+
+
+def along(array: np.ndarray[Any, Any], dim: int) -> np.ndarray[Any, Any]:
+    """``array`` shaped to broadcast with its last dimension at ``dim``, counted from the end."""
+    return array.reshape(*array.shape, *[1] * (-dim - 1))
 
 
 def widened(input: Tensor) -> Tensor:

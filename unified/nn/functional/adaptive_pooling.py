@@ -81,8 +81,8 @@ def adaptive_avg_pool(input: Tensor, output_size: tuple[int, ...]) -> Tensor:
             sizes = sizes * (length // size)
             continue
         starts, ends = _windows.adaptive_bounds(length, size)
-        index = np.arange(length)
-        total = _windows.transform(total, dim, (starts[:, None] <= index) & (index < ends[:, None]))
+        places = _windows.between(starts, ends)
+        total = _windows.weighed(total, dim, places, np.ones(places.shape))
         sizes = sizes * _windows.along(ends - starts, dim)
     return (_windows.divided(total, sizes) if sizes.size else total).to(input.dtype)
 

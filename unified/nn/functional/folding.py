@@ -20,10 +20,10 @@ Sizes = int | Sequence[int]
 @composite(name="unfold", check=_windows.unfold)
 def _unfold(
     input: Tensor,
-    kernel_size: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: tuple[int, int],
-    stride: tuple[int, int],
+    kernel_size: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: tuple[int, ...],
+    stride: tuple[int, ...],
 ) -> Tensor:
     """:func:`unfold`: the elements of each block, cut out along the columns first and then along the rows."""
     lead = tuple(input.shape[:-2])
@@ -44,11 +44,11 @@ def _unfold(
 @composite(name="fold", check=_windows.fold)
 def _fold(
     input: Tensor,
-    output_size: tuple[int, int],
-    kernel_size: tuple[int, int],
-    dilation: tuple[int, int],
-    padding: tuple[int, int],
-    stride: tuple[int, int],
+    output_size: tuple[int, ...],
+    kernel_size: tuple[int, ...],
+    dilation: tuple[int, ...],
+    padding: tuple[int, ...],
+    stride: tuple[int, ...],
 ) -> Tensor:
     """:func:`fold`: blocks added up along the rows first and then along the columns."""
     counts = _windows.blocks(kernel_size, dilation, padding, stride, output_size)
@@ -64,7 +64,8 @@ def _fold(
             before = offset * dilation[dim] - padding[dim]
             places.append(_windows.padded(spread, last, before, output_size[dim] - before - spread.shape[last]))
         joined = functools.reduce(operator.add, places)
-    return joined
+    images: Tensor = joined
+    return images
 
 
 def _spread(input: Tensor, dim: int, step: int) -> Tensor:

@@ -55,13 +55,14 @@ def fractional_max_pool(
 
 def _fractional_starts(sample: Tensor, span: int, count: int) -> Tensor:
     """Starts of ``count`` windows that are free to lie in ``[0, span]``; the last is always ``span``."""
-    last = sample.new_full((*sample.shape[:-1], 1), span, dtype=int32)
+    last: Tensor = sample.new_full((*sample.shape[:-1], 1), span, dtype=int32)
     if count == 1:
         return last
     alpha = sample.new_full((), span) / (count - 1)
     steps = sample.new_tensor(np.arange(count - 1))
     starts = ((steps + sample) * alpha).to(int32) - (sample * alpha).to(int32)
-    return cat([starts, last], -1)
+    joined: Tensor = cat([starts, last], -1)
+    return joined
 
 
 def _fractional(

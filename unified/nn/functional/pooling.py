@@ -237,7 +237,7 @@ def _pool_norm(
         return largest
     mean = _pool_mean(spatial, input**norm_type, kernel_size, stride, 0, ceil_mode, True)
     total = sign(mean) * relu(abs(mean)) * math.prod(expand(kernel_size, spatial, "kernel_size"))
-    return total ** (1.0 / norm_type)  # type: ignore[operator]
+    return total ** (1.0 / norm_type)
 
 
 def lp_pool1d(

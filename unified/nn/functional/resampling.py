@@ -1,8 +1,8 @@
 """Images at another size.
 
 Every mode is separable, and its weights depend on sizes alone: each dimension is resampled by itself, by a choice of
-elements (the nearest modes) or by one small matrix that is a constant of the program. Weights are computed in the
-precision in which PyTorch's kernels compute them, so that the same element is the nearest.
+elements (the nearest modes) or by weighted sums of a few, whose places and weights are constants of the program. They
+are computed in the precision in which PyTorch's kernels compute them, so that the same element is the nearest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from unified._dtype import float32, float64, uint8
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.nn.functional import _windows
+from unified.nn.functional._windows import Positions
 from unified.nn.functional.adaptive_pooling import adaptive_avg_pool
 from unified.ops.elementwise import clamp, round
+from unified.ops.shape import repeat_interleave
 
 Floats = np.ndarray[Any, Any]
 Scale = float | None
@@ -54,19 +56,27 @@ def resample(
     for dim, length, count, scale in zip(range(-len(size), 0), input.shape[2:], size, scales, strict=True):
         step = _step(length, count, scale, align_corners, precision)
         if mode in _NEAREST:
-            image = _windows.take(image, dim, _nearest(length, count, step, mode == "nearest-exact"))
+            image = _chosen(image, dim, _nearest(length, count, step, mode == "nearest-exact"))
         elif antialias:
-            image = _windows.transform(image, dim, _filtered(length, count, step, mode == "bicubic"))
+            image = _windows.weighed(image, dim, *_filtered(length, count, step, mode == "bicubic"))
         else:
-            centres = _centres(count, step, align_corners)
-            weights = _cubic if mode == "bicubic" else _linear
-            image = _windows.transform(image, dim, weights(length, centres))
+            taps = _cubic if mode == "bicubic" else _linear
+            image = _windows.weighed(image, dim, *taps(length, _centres(count, step, align_corners)))
     if input.dtype is uint8 and mode not in _NEAREST:
         image = clamp(round(image), 0.0, 255.0)
     return image.to(input.dtype)
 
 
-# ---- weights, in the precision of ``step`` -----------------------------------------------------------------------
+def _chosen(input: Tensor, dim: int, places: Positions) -> Tensor:
+    """The elements at ``places``, repeated where that is the same."""
+    length = input.shape[dim]
+    times = len(places) // length
+    if np.array_equal(places, np.repeat(np.arange(length), times)):
+        return input if times == 1 else repeat_interleave(input, times, dim)
+    return _windows.weighed(input, dim, places[:, None], np.ones((len(places), 1)))
+
+
+# ---- places and weights of each output element, in the precision of ``step`` ---------------------------------------
 
 
 def _step(length: int, count: int, scale: Scale, align_corners: bool, precision: Any) -> Any:
@@ -76,9 +86,9 @@ def _step(length: int, count: int, scale: Scale, align_corners: bool, precision:
     return precision(1.0 / scale) if scale is not None and scale > 0 else precision(length) / precision(count)
 
 
-def _nearest(length: int, count: int, step: Any, exact: bool) -> _windows.Positions:
+def _nearest(length: int, count: int, step: Any, exact: bool) -> Positions:
     index = np.arange(count, dtype=type(step))
-    places = np.floor((index + type(step)(0.5) if exact else index) * step)
+    places: Floats = np.floor((index + type(step)(0.5) if exact else index) * step)
     return np.minimum(places, length - 1).astype(np.int64)
 
 
@@ -86,21 +96,28 @@ def _centres(count: int, step: Any, align_corners: bool) -> Floats:
     """Where output elements lie among the input's."""
     index = np.arange(count, dtype=type(step))
     half = type(step)(0.5)
-    return index * step if align_corners else (index + half) * step - half
+    centres: Floats = index * step if align_corners else (index + half) * step - half
+    return centres
 
 
-def _linear(length: int, centres: Floats) -> Floats:
+def _linear(length: int, centres: Floats) -> tuple[Positions, Floats]:
     centres = np.maximum(centres, 0)
     lower = np.minimum(np.floor(centres), length - 1)
     rest = np.clip(centres - lower, 0, 1)
-    return _matrix(length, lower, [1 - rest, rest], 0)
+    return _taps(length, lower, range(2)), np.stack([1 - rest, rest], -1)
 
 
-def _cubic(length: int, centres: Floats) -> Floats:
+def _cubic(length: int, centres: Floats) -> tuple[Positions, Floats]:
     """Cubic convolution (Keys, 1981) with PyTorch's parameter -0.75."""
     lower = np.floor(centres)
     rest = centres - lower
-    return _matrix(length, lower, [_keys(distance, -0.75) for distance in (rest + 1, rest, 1 - rest, 2 - rest)], -1)
+    return _taps(length, lower, range(-1, 3)), _keys(np.stack([rest + 1, rest, 1 - rest, 2 - rest], -1), -0.75)
+
+
+def _taps(length: int, lower: Floats, offsets: range) -> Positions:
+    """Places from ``lower`` on; what would reach over an edge is the element there."""
+    places: Floats = np.clip(lower[:, None] + np.asarray(offsets), 0, length - 1)
+    return places.astype(np.int64)
 
 
 def _keys(distance: Floats, a: float) -> Floats:
@@ -110,28 +127,18 @@ def _keys(distance: Floats, a: float) -> Floats:
     return np.where(x < 1, near, np.where(x < 2, far, 0))
 
 
-def _matrix(length: int, lower: Floats, weights: Sequence[Floats], first: int) -> Floats:
-    """Rows of ``weights`` from ``lower + first`` on; what reaches over an edge counts for the element there."""
-    matrix = np.zeros((len(lower), length), lower.dtype)
-    rows = np.arange(len(lower))
-    for offset, weight in enumerate(weights, first):
-        np.add.at(matrix, (rows, np.clip(lower + offset, 0, length - 1).astype(np.int64)), weight)
-    return matrix
-
-
-def _filtered(length: int, count: int, step: Any, cubic: bool) -> Floats:
+def _filtered(length: int, count: int, step: Any, cubic: bool) -> tuple[Positions, Floats]:
     """Weights that also smooth what a smaller image cannot show, as Pillow's: a filter as wide as ``step``."""
     widening = max(step, type(step)(1))
     support = (2 if cubic else 1) * widening
-    matrix = np.zeros((count, length), type(step))
-    for row in range(count):
-        centre = step * type(step)(row + 0.5)
-        start = max(int(centre - support + 0.5), 0)
-        end = min(int(centre + support + 0.5), length)
-        distance = (np.arange(start, end) - centre + 0.5) / widening
-        weights = _keys(distance, -0.5) if cubic else np.maximum(1 - np.abs(distance), 0)
-        matrix[row, start:end] = weights / weights.sum()
-    return matrix
+    centres = (np.arange(count, dtype=type(step)) + type(step)(0.5)) * step
+    starts = np.maximum((centres - support + 0.5).astype(np.int64), 0)
+    ends = np.minimum((centres + support + 0.5).astype(np.int64), length)
+    places = _windows.between(starts, ends)
+    distance = (places - centres[:, None] + type(step)(0.5)) / widening
+    weights = _keys(distance, -0.5) if cubic else np.maximum(1 - np.abs(distance), 0)
+    weights = np.where(places < 0, 0, weights)
+    return places, weights / weights.sum(-1, keepdims=True)
 
 
 # ---- the public functions ----------------------------------------------------------------------------------------
