@@ -121,7 +121,7 @@ OPERATORS: list[tuple[str, Callable]] = [
     ("x ** -1", lambda x: x**-1),
     ("x ** x", lambda x: x**x),
     ("x > 1", lambda x: x > 1),
-    ("1 > x", lambda x: x < 1),
+    ("1 > x", lambda x: 1 > x),  # noqa: SIM300 (the reflected operator is meant)
     ("x == x", lambda x: x == x),
     ("alpha", lambda x: x.add(x, alpha=3)),
     ("sub alpha", lambda x: x.sub(x, alpha=2)),

@@ -337,6 +337,9 @@ def clamp(input, min, max):
     input, *bounds = operands(input, *[bound for bound in (min, max) if bound is not None])
     low = bounds[0] if min is not None else None
     high = bounds[-1] if max is not None else None
+    if input.dtype == tf.bool:
+        input = input if low is None else raw.LogicalOr(x=input, y=low)
+        return input if high is None else raw.LogicalAnd(x=input, y=high)
     if tf.executing_eagerly():
         limited = input if low is None else raw.Maximum(x=input, y=low)
         return limited if high is None else raw.Minimum(x=limited, y=high)

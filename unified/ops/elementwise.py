@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unified._dispatch import composite, front, op
-from unified._dtype import DType, Number, bool_
+from unified._dtype import DType, Number, bool_, float32, result_type
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.ops._checks import broadcastable, is_complex_valued, on_the_real_line
@@ -181,22 +181,30 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two elements; NaN wins; at a tie each gets half the gradient."""
 
 
+def _rounded_once(formula: Callable[..., Tensor], *operands: Operand) -> Tensor:
+    """``formula`` in float32 where the result has 16 bits, to be rounded once, as PyTorch's kernels do."""
+    dtype = result_type(*[(v.dtype, v.ndim) if isinstance(v, Tensor) else v for v in operands])
+    if dtype.itemsize != 2 or not dtype.is_floating_point:
+        return formula(*operands)
+    return formula(*[v.to(float32) if isinstance(v, Tensor) else v for v in operands]).to(dtype)
+
+
 @composite(methods=("addcmul",), inplace=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``."""
-    return input + value * (tensor1 * tensor2)
+    return _rounded_once(lambda x, y, z: x + value * (y * z), input, tensor1, tensor2)
 
 
 @composite(methods=("addcdiv",), inplace=True)
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
     """``input + value * tensor1 / tensor2``."""
-    return input + value * (tensor1 / tensor2)
+    return _rounded_once(lambda x, y, z: x + value * (y / z), input, tensor1, tensor2)
 
 
 @composite(methods=("lerp",), inplace=True)
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """``input + weight * (end - input)``: ``input`` at weight 0, ``end`` at 1."""
-    return input + weight * (end - input)
+    return _rounded_once(lambda x, y, w: x + w * (y - x), input, end, weight)
 
 
 # ---- unary ---------------------------------------------------------------------------------------------------
