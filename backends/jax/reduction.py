@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from unified.backends.jax.dtype import to_native
-from unified.backends.jax.elementwise import is_inexact
+from unified.backends.jax.elementwise import floating, is_inexact
 from unified.backends.protocol import Natives
 
 natives = Natives()
@@ -137,6 +137,7 @@ def _log_sum_jvp(primals, tangents):
 
 @natives
 def logsumexp(input, dim, keepdim):
+    input = floating(input)
     if not input.ndim:
         return _log_sum(input[None])[0]
     dims = {index % input.ndim for index in ((dim,) if isinstance(dim, int) else dim or range(input.ndim))}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from unified.backends.jax.dtype import to_native
-from unified.backends.jax.elementwise import floating, is_inexact
+from unified.backends.jax.elementwise import floating, is_inexact, operands
 from unified.backends.protocol import Natives
 
 natives = Natives()
@@ -15,10 +17,12 @@ natives = Natives()
 @natives
 def cov(input, correction, fweights, aweights):
     rows = floating(jnp.atleast_2d(input))
-    weights = None if fweights is None else jnp.atleast_1d(fweights)
-    if aweights is not None:
-        weights = jnp.atleast_1d(aweights) if weights is None else weights * jnp.atleast_1d(aweights)
-    weights = jnp.ones((rows.shape[1],), rows.real.dtype) if weights is None else weights.astype(rows.real.dtype)
+    given = [jnp.atleast_1d(w) for w in (fweights, aweights) if w is not None]
+    if given:
+        rows, weights = operands(rows, functools.reduce(jnp.multiply, operands(*given)))
+        weights = weights.real
+    else:
+        weights = jnp.ones((rows.shape[1],), rows.real.dtype)
     total = jnp.sum(weights)
     lost = correction if aweights is None else correction * jnp.sum(weights * aweights) / total
     deviations = rows - (jnp.sum(rows * weights, 1) / total)[:, None]

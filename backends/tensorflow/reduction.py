@@ -7,7 +7,7 @@ import functools
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow.dtype import to_native
+from unified.backends.tensorflow.dtype import floating, to_native
 from unified.backends.tensorflow.scan import running
 
 natives = Natives()
@@ -47,7 +47,9 @@ def _accumulated(input, dtype):
 
 @natives
 def sum(input, dim, keepdim, dtype):
-    return raw.Sum(input=_accumulated(input, dtype), axis=_dims(input, dim), keep_dims=keepdim)
+    input = _accumulated(input, dtype)
+    kernel = raw.Any if input.dtype == tf.bool else raw.Sum
+    return kernel(input=input, axis=_dims(input, dim), keep_dims=keepdim)
 
 
 @natives
@@ -60,7 +62,9 @@ def mean(input, dim, keepdim, dtype):
 
 @natives
 def prod(input, dim, keepdim, dtype):
-    return raw.Prod(input=_accumulated(input, dtype), axis=_dims(input, dim), keep_dims=keepdim)
+    input = _accumulated(input, dtype)
+    kernel = raw.All if input.dtype == tf.bool else raw.Prod
+    return kernel(input=input, axis=_dims(input, dim), keep_dims=keepdim)
 
 
 def _tested(function):
@@ -221,14 +225,15 @@ _program("argmin", _index(False))
 
 @natives.having("program")
 def logsumexp(input, dim, keepdim):
+    input = floating(input)
     dims = listed(input, dim)
-    largest = tf.stop_gradient(tf.reduce_max(input, dims, keepdims=True))
-    largest = tf.where(tf.math.is_finite(largest), largest, tf.zeros_like(largest))
+    largest = tf.stop_gradient(tf.reduce_max(tf.math.real(input), dims, keepdims=True))
+    largest = tf.cast(tf.where(tf.math.is_finite(largest), largest, tf.zeros_like(largest)), input.dtype)
 
     @tf.custom_gradient
     def log_sum(x):
         value = tf.math.log(tf.reduce_sum(tf.exp(x - largest), dims, keepdims=True)) + largest
-        return value, lambda cotangent: cotangent * tf.exp(x - value)
+        return value, lambda cotangent: cotangent * tf.math.conj(tf.exp(x - value))
 
     value = log_sum(input)
     return value if keepdim else tf.squeeze(value, dims)

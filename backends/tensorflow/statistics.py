@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from unified.backends.protocol import Natives
-from unified.backends.tensorflow.dtype import floating, to_native
+from unified.backends.tensorflow.dtype import floating, operands, to_native
 from unified.backends.tensorflow.reduction import listed
 
 natives = Natives()
@@ -16,14 +18,16 @@ def _covariance(input, correction, fweights, aweights):
     if input.shape.rank > 2:
         raise ValueError("no matrix")  # the op's check says it in everyone's words
     rows = floating(tf.reshape(input, (1, -1)) if input.shape.rank < 2 else input)
-    real = rows.dtype.real_dtype
-    given = [tf.cast(tf.reshape(w, (-1,)), real) for w in (fweights, aweights) if w is not None]
-    weights = tf.ones(rows.shape[1], real) if not given else given[0] if len(given) == 1 else given[0] * given[1]
+    given = [tf.reshape(w, (-1,)) for w in (fweights, aweights) if w is not None]
+    counted = tf.ones(rows.shape[1], rows.dtype)
+    if given:
+        rows, counted = operands(rows, functools.reduce(tf.multiply, operands(*given)))
+    weights = tf.math.real(counted)
+    real = weights.dtype
     total = tf.reduce_sum(weights)
     lost = tf.cast(correction, real)
     if aweights is not None:
-        lost = lost * tf.reduce_sum(weights * given[-1]) / total
-    counted = tf.cast(weights, rows.dtype)
+        lost = lost * tf.reduce_sum(weights * tf.cast(given[-1], real)) / total
     deviations = rows - tf.reduce_sum(rows * counted, 1, keepdims=True) / tf.cast(total, rows.dtype)
     products = tf.matmul(deviations, deviations * counted, adjoint_b=True)
     return products / tf.cast(tf.maximum(total - lost, 0), rows.dtype)

@@ -211,7 +211,9 @@ def _moment(
 
 @composite(name="var", check=_reduces_moments)
 def _var(input: Tensor, dim: Dim, keepdim: bool, correction: float) -> Tensor:
-    """Variance over ``dim``."""
+    """Variance over ``dim``, worked out in 32 bits at least."""
+    if input.dtype.itemsize < float32.itemsize:
+        return _var(input.to(float32), dim, keepdim, correction).to(input.dtype)
     deviations = sub(input, mean(input, dim, True))
     squares = square(abs(deviations) if input.dtype.is_complex else deviations)
     total = sum(squares, dim, keepdim)
@@ -437,9 +439,9 @@ def min(
 # ---- softmax and its kin ------------------------------------------------------------------------------------------
 
 
-@op(methods=("logsumexp",), check=_reduces_floats)
+@op(methods=("logsumexp",), check=_reduces)
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
-    """``log(sum(exp(input)))`` over ``dim``, without overflow."""
+    """``log(sum(exp(input)))`` over ``dim``, without overflow; of integers in the default float dtype."""
 
 
 @op(methods=("softmax",), check=_normalizes)

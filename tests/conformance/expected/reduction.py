@@ -14,6 +14,20 @@ EXPECTED: list[Expected] = [
         checks=("errors",),
     ),
     Expected(
+        ("kthvalue",),
+        "the index among equal elements, which PyTorch leaves open; its selection moves them about",
+        backends=("jax", "tensorflow"),
+        checks=("values",),
+        dtypes=("int32",),
+    ),
+    Expected(
+        ("mode",),
+        "the index among equal elements, which PyTorch leaves open; its sort moves them about",
+        backends=("jax", "tensorflow"),
+        checks=("values",),
+        dtypes=("int32", "bool", "bfloat16"),
+    ),
+    Expected(
         ("unique", "unique_consecutive", "bincount"),
         "the result's shape depends on values, which a program does not have while it is traced",
         checks=("compiled",),
