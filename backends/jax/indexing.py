@@ -76,8 +76,13 @@ def index_put(input, operands, value, recipe, accumulate):
     positions = index(jnp.arange(input.size, dtype=jnp.int32).reshape(input.shape), operands, recipe)
     update = _fitted(value, positions.shape, input.dtype).reshape(-1)
     flat, positions = input.reshape(-1), positions.reshape(-1)
-    written = flat.at[positions].add(update) if accumulate else _written(flat, positions, update)
-    return written.reshape(input.shape)
+    return (_added if accumulate else _written)(flat, positions, update).reshape(input.shape)
+
+
+def _added(input, positions, update):
+    """Bools add up to whether one of them holds."""
+    target = input.at[positions]
+    return target.max(update) if input.dtype == jnp.bool_ else target.add(update)
 
 
 @jax.custom_jvp
@@ -95,7 +100,7 @@ def _written_jvp(primals, tangents):
 
 def cleared(slope, positions):
     """0 at ``positions``. JAX transposes a scatter that replaces only where no position comes twice."""
-    return jnp.where(jnp.zeros(slope.shape, bool).at[positions].set(True), 0, slope)
+    return jnp.where(jnp.zeros(slope.shape, bool).at[positions].set(True), jnp.zeros((), slope.dtype), slope)
 
 
 def _fitted(value, shape, dtype):
@@ -182,4 +187,4 @@ def _scattered(write, input, dim, index, src):
 
 @natives
 def scatter_add(input, dim, index, src):
-    return _scattered(lambda target, grid, update: target.at[grid].add(update), input, dim, index, src)
+    return _scattered(_added, input, dim, index, src)

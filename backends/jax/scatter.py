@@ -15,6 +15,8 @@ natives = Natives()
 
 @natives
 def reduce_at(input, positions, src, reduce, include_self):
+    if input.dtype == jnp.bool_:
+        return reduce_at(input.astype(jnp.int32), positions, src.astype(jnp.int32), reduce, include_self) != 0
     if reduce not in ("sum", "mean"):
         return _reduced(input, positions, src, reduce, include_self)
     base = input if include_self else cleared(input, positions)
@@ -31,8 +33,6 @@ def _neutral(reduce, dtype):
         return 1
     if jnp.issubdtype(dtype, jnp.floating):
         return -jnp.inf if reduce == "amax" else jnp.inf
-    if dtype == jnp.bool_:
-        return reduce == "amin"
     return jnp.iinfo(dtype).min if reduce == "amax" else jnp.iinfo(dtype).max
 
 

@@ -122,6 +122,8 @@ def index_put(input, operands, value, recipe, accumulate):
 
 def _written(input, positions, update, accumulate):
     """``update`` at flat ``positions`` of ``input``."""
+    if accumulate and input.dtype == tf.bool:  # they add up to whether one of them holds
+        return _written(tf.cast(input, tf.int32), positions, tf.cast(update, tf.int32), True) != 0
     kernel = raw.TensorScatterAdd if accumulate else raw.TensorScatterUpdate
     flat = tf.reshape(input, (-1,))
     return tf.reshape(kernel(tensor=flat, indices=tf.reshape(positions, (-1, 1)), updates=update), input.shape)

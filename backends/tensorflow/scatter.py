@@ -24,6 +24,9 @@ def _set(input, positions, number):
 
 @natives.having("program")
 def reduce_at(input, positions, src, reduce, include_self):
+    if input.dtype == tf.bool:
+        counted = reduce_at(tf.cast(input, tf.int32), positions, tf.cast(src, tf.int32), reduce, include_self)
+        return counted != 0
     if reduce not in ("sum", "mean"):
         return _reduced(input, positions, src, reduce, include_self)
     base = input if include_self else _set(input, positions, 0)

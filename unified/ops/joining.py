@@ -119,7 +119,7 @@ def sum_to_size(input: Tensor, size: Sequence[int]) -> Tensor:
     shape = input.shape
     extra = len(shape) - len(size)
     summed = (*range(extra), *[extra + i for i, want in enumerate(size) if want != shape[extra + i]])
-    return reshape(sum(input, summed, dtype=input.dtype), size) if summed else clone(input)
+    return reshape(sum(input, summed), size) if summed or not size else clone(input)
 
 
 @front("ravel")
