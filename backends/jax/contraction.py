@@ -11,4 +11,5 @@ natives = Natives()
 
 @natives
 def conjugate_dot(x, y, dim):
-    return jnp.sum(jnp.conj(x) * y, dim, dtype=x.dtype)
+    wide = jnp.promote_types(x.dtype, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
+    return jnp.sum(jnp.conj(x.astype(wide)) * y.astype(wide), dim, dtype=wide).astype(x.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 
 from unified.backends.protocol import Natives
@@ -12,7 +14,8 @@ natives = Natives()
 @natives
 def matmul(input, other):
     if other.ndim == 2 and input.ndim > 2:  # one flat product: XLA on CPU is slow on a batched one by a matrix
-        flat = jnp.matmul(input.reshape(-1, input.shape[-1]), other)
+        rows = math.prod(input.shape[:-1])
+        flat = jnp.matmul(input.reshape(rows, input.shape[-1]), other)
         return flat.reshape(*input.shape[:-1], other.shape[-1])
     return jnp.matmul(input, other)
 

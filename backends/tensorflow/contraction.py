@@ -11,4 +11,7 @@ natives = Natives()
 
 @natives.having("program")
 def conjugate_dot(x, y, dim):
-    return tf.reduce_sum((tf.math.conj(x) if x.dtype.is_complex else x) * y, dim)
+    dtype = x.dtype
+    if dtype in (tf.float16, tf.bfloat16):
+        x, y = tf.cast(x, tf.float32), tf.cast(y, tf.float32)
+    return tf.cast(tf.reduce_sum((tf.math.conj(x) if dtype.is_complex else x) * y, dim), dtype)

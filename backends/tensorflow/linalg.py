@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from unified.backends.protocol import Natives
@@ -18,7 +20,7 @@ def matmul(input, other):
     if rank == 1 or other_rank == 1:
         return _with_vector(input, other, rank, other_rank)
     if other_rank == 2:
-        rows = tf.reshape(input, (-1, input.shape[-1]))
+        rows = tf.reshape(input, (math.prod(input.shape[:-1]), input.shape[-1]))
         return tf.reshape(raw.MatMul(a=rows, b=other), (*input.shape[:-1], other.shape[-1]))
     return raw.BatchMatMulV2(x=input, y=other)
 

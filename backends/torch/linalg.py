@@ -14,10 +14,6 @@ natives(matmul=torch.matmul, bmm=torch.bmm, mm=torch.mm, mv=torch.mv, dot=torch.
 
 def added(function):
     def native(input, first, second, beta, alpha):
-        if float in (type(beta), type(alpha)) and not (first.is_floating_point() or first.is_complex()):
-            raise TypeError(
-                "PyTorch rounds it to an int, in some of these functions"
-            )  # the op's check says it better
         return function(input, first, second, beta=beta, alpha=alpha)
 
     return native

@@ -10,11 +10,11 @@ from typing import Any
 from unified._dispatch import composite, front, op
 from unified._dtype import Number, promote_types
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, ShapeError
+from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.ops import _axes, _checks
 from unified.ops.creation import ones_like
 from unified.ops.elementwise import mul, sub
-from unified.ops.linalg import fits_into, matmul, weighted, weights
+from unified.ops.linalg import fits_into, matmul, outer, precise, weighted
 from unified.ops.reduction import cumprod, sum
 from unified.ops.shape import broadcast_tensors, cat, diagonal, expand, permute, reshape, roll, unsqueeze
 
@@ -52,7 +52,7 @@ def _last_dims(input: Any, other: Any) -> None:
         _checks.same_dtype(input=input, other=other)
 
 
-def _batches(input: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> None:
+def _batches(input: Any, batch1: Any, batch2: Any, *_: Any) -> None:
     if len(batch1.shape) != 3 or len(batch2.shape) != 3 or batch1.shape[0] != batch2.shape[0]:
         raise ShapeError(
             f"batch1 {tuple(batch1.shape)} and batch2 {tuple(batch2.shape)} must have three dimensions and one "
@@ -61,14 +61,16 @@ def _batches(input: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> Non
     _checks.matmul(batch1, batch2)
     fits_into(input, (batch1.shape[1], batch2.shape[2]))
     _checks.same_dtype(input=input, batch1=batch1, batch2=batch2)
-    weights(batch1, beta=beta, alpha=alpha)
 
 
 def _adds_outer(input: Any, vec1: Any, vec2: Any, beta: Any, alpha: Any) -> None:
     if len(vec1.shape) != 1 or len(vec2.shape) != 1:
         raise ShapeError(f"vec1 and vec2 must be vectors, not of shapes {tuple(vec1.shape)} and {tuple(vec2.shape)}")
     fits_into(input, (vec1.shape[0], vec2.shape[0]))
-    weights(input, beta=beta, alpha=alpha)
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        real = isinstance(factor, float) or (hasattr(factor, "dtype") and factor.dtype.is_inexact)
+        if real and not any(operand.dtype.is_inexact for operand in (input, vec1, vec2)):
+            raise DTypeError(f"{name} must be an int for {input.dtype.name} elements, not a float")
 
 
 def _contracted(input: Any, other: Any, dims_self: Sequence[int], dims_other: Sequence[int]) -> None:
@@ -180,8 +182,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """``beta * input + alpha * outer(vec1, vec2)``; ``input`` broadcasts to ``(n, m)``."""
     dtype = promote_types(input.dtype, promote_types(vec1.dtype, vec2.dtype))
-    product = mul(unsqueeze(vec1, 1), vec2)
-    return weighted(input.to(dtype), beta, product.to(dtype), alpha)
+    return weighted(input.to(dtype), beta, outer(precise(vec1.to(dtype)), precise(vec2.to(dtype))), alpha)
 
 
 # ---- matrices --------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Scalar = 1, alpha: 
 @composite(methods=("addbmm",), inplace=True, check=_batches)
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
     """``beta * input + alpha * sum(batch1 @ batch2, 0)``: ``(b, n, k), (b, k, m) -> (n, m)``."""
-    return weighted(input, beta, _tensordot(batch1, batch2, (0, 2), (0, 1)), alpha)
+    return weighted(input, beta, _tensordot(precise(batch1), precise(batch2), (0, 2), (0, 1)), alpha)
 
 
 @composite(methods=("trace",), check=_matrix)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unified._dispatch import composite, op
-from unified._dtype import Number
+from unified._dtype import Number, float32
 from unified._tensor import Tensor
-from unified.errors import DTypeError, ShapeError
+from unified.errors import ShapeError
 from unified.ops import _checks, _subscripts
 from unified.ops.creation import full_like
 from unified.ops.elementwise import add, eq, mul, where
 from unified.ops.reduction import sum
-from unified.ops.shape import diagonal, reshape
+from unified.ops.shape import diagonal, reshape, unsqueeze
 
 __all__ = [
     "addmm", "addmv", "baddbmm", "bmm", "dot", "einsum", "ger", "matmul", "mm", "mv", "outer",
@@ -42,12 +42,11 @@ def _adds(*ranks: int) -> Callable[..., None]:
     """A check of ``input + a @ b``: the product's, and that ``input`` broadcasts to its result."""
     product = _of_ranks(*ranks)
 
-    def check(input: Any, first: Any, second: Any, beta: Any, alpha: Any) -> None:
+    def check(input: Any, first: Any, second: Any, *_: Any) -> None:
         product(first, second)
         result = (*first.shape[:-1], *(second.shape[-1:] if ranks[1] > 1 else ()))
         fits_into(input, result)
         _checks.same_dtype(input=input, mat1=first, mat2=second)
-        weights(first, beta=beta, alpha=alpha)
 
     return check
 
@@ -58,18 +57,19 @@ def fits_into(input: Any, result: Sequence[int]) -> None:
         raise ShapeError(f"input {tuple(input.shape)} does not broadcast to the product's shape {tuple(result)}")
 
 
-def weights(product: Any, **factors: Any) -> None:
-    """``beta`` and ``alpha`` are no floats where the elements are integers; raises DTypeError."""
-    for name, factor in factors.items():
-        real = isinstance(factor, float) or (hasattr(factor, "dtype") and factor.dtype.is_inexact)
-        if real and not product.dtype.is_inexact:
-            raise DTypeError(f"{name} must be an int for {product.dtype.name} elements, not a float")
+def precise(input: Tensor) -> Tensor:
+    """16-bit floats as float32, for more than one operation in a row; all else as it is."""
+    return input.to(float32) if input.dtype.is_floating_point and input.dtype.itemsize < 4 else input
 
 
 def weighted(input: Tensor, beta: Scalar, product: Tensor, alpha: Scalar) -> Tensor:
-    """``beta * input + alpha * product``, where a ``beta`` of 0 keeps even NaN in ``input`` out of the result."""
-    factor = full_like(input, beta)
-    return add(mul(where(eq(factor, 0), factor, input), factor), mul(product, full_like(product, alpha)))
+    """``beta * input + alpha * product``, where a ``beta`` of 0 keeps even NaN in ``input`` out of the result.
+
+    The factors are rounded to the operands' dtype first, as in PyTorch: integers take their integer part.
+    """
+    factors = [precise(full_like(input, factor)) for factor in (beta, alpha)]
+    kept = where(eq(factors[0], 0), factors[0], precise(input))
+    return add(mul(kept, factors[0]), mul(precise(product), factors[1])).to(input.dtype)
 
 
 @op(methods=("matmul", "__matmul__", "__rmatmul__"), check=_checks.matmul)
@@ -173,10 +173,15 @@ def _plain(operand: Tensor, term: str, plan: _subscripts.Contraction) -> tuple[T
     return operand, term
 
 
-@composite(methods=("outer", "ger"))
+def _two_vectors(input: Any, vec2: Any) -> None:
+    if len(input.shape) != 1 or len(vec2.shape) != 1:
+        raise ShapeError(f"operands must be vectors, not of shapes {tuple(input.shape)} and {tuple(vec2.shape)}")
+
+
+@composite(methods=("outer", "ger"), check=_two_vectors)
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of two vectors' elements: ``(n), (m) -> (n, m)``."""
-    return _einsum("i,j->ij", (input, vec2))
+    return mul(unsqueeze(input, 1), vec2)
 
 
 ger = outer

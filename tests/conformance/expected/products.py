@@ -2,4 +2,12 @@
 
 from tests.conformance.expected.entry import Expected
 
-EXPECTED: list[Expected] = []
+EXPECTED: list[Expected] = [
+    Expected(
+        ("addbmm", "linalg.vecdot"),
+        "PyTorch rounds each partial sum to 8 bits (and is off by up to 5 %), where ours are summed in float32",
+        backends=("jax", "tensorflow"),
+        checks=("values",),
+        dtypes=("bfloat16",),
+    ),
+]
