@@ -17,7 +17,7 @@ import numpy as np
 from unified._dispatch import composite
 from unified._dtype import bfloat16, bool_, float16, float32, int32
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, ShapeError
+from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.nn.functional._checks import expand
 from unified.ops import _checks as base
 from unified.ops.elementwise import where
@@ -198,6 +198,12 @@ def maxima(input: Tensor, windows: list[Positions], indexed: bool) -> tuple[Tens
 # ---- what operands must satisfy --------------------------------------------------------------------------------
 
 
+def real(input: Any) -> None:
+    """The operand is of real floating-point numbers."""
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"input must be floating point, not {input.dtype.name}; convert it with x.to(un.float32)")
+
+
 def spatial_input(input: Any, spatial: int) -> None:
     """``input`` has ``spatial`` dimensions after its channels, batched or not, and no empty one but the batch."""
     rank = len(input.shape)
@@ -209,6 +215,8 @@ def spatial_input(input: Any, spatial: int) -> None:
 
 def pool(input: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> None:
     """Operands of a pooling."""
+    if input.dtype.is_complex or input.dtype.kind == "b":
+        raise DTypeError(f"input must be of real numbers, not {input.dtype.name}")
     spatial_input(input, len(kernel))
     if min(kernel) < 1 or min(stride) < 1 or min(dilation) < 1:
         raise ArgumentError(f"kernel_size {kernel}, stride {stride} and dilation {dilation} must be positive")
@@ -225,7 +233,7 @@ def avg_pool(
     input: Any, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool, divisor: Any
 ) -> None:
     """Operands of an average pooling."""
-    base.floating(input)
+    real(input)
     pool(input, kernel, stride, padding, (1,) * len(kernel), ceil_mode)
     if divisor == 0:
         raise ArgumentError("divisor_override must not be 0")
@@ -233,7 +241,7 @@ def avg_pool(
 
 def adaptive_pool(input: Any, output_size: Any) -> None:
     """Operands of an adaptive pooling."""
-    base.floating(input)
+    real(input)
     spatial_input(input, len(output_size))
     if min(output_size) < 0:
         raise ArgumentError(f"output_size {output_size} must not be negative")
@@ -241,7 +249,7 @@ def adaptive_pool(input: Any, output_size: Any) -> None:
 
 def fractional_pool(input: Any, samples: Any, kernel: Any, output_size: Any) -> None:
     """Operands of a fractional pooling."""
-    base.floating(input)
+    real(input)
     spatial = len(kernel)
     spatial_input(input, spatial)
     batch = input.shape[0] if len(input.shape) > spatial + 1 else 1

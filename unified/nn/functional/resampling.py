@@ -52,6 +52,7 @@ def resample(
 ) -> Tensor:
     """:func:`interpolate` to ``size``; a scale that is not None stands for the ratio of output and input length."""
     precision = np.float64 if input.dtype is float64 else np.float32
+    kept = np.dtype(precision) if input.dtype is uint8 else input.dtype.numpy
     image = input.to(float32) if input.dtype is uint8 and mode not in _NEAREST else _windows.widened(input)
     for dim, length, count, scale in zip(range(-len(size), 0), input.shape[2:], size, scales, strict=True):
         step = _step(length, count, scale, align_corners, precision)
@@ -61,7 +62,7 @@ def resample(
             image = _windows.weighed(image, dim, *_filtered(length, count, step, mode == "bicubic"))
         else:
             taps = _cubic if mode == "bicubic" else _linear
-            image = _windows.weighed(image, dim, *taps(length, _centres(count, step, align_corners)))
+            image = _windows.weighed(image, dim, *taps(length, _centres(count, step, align_corners), kept))
     if input.dtype is uint8 and mode not in _NEAREST:
         image = clamp(round(image), 0.0, 255.0)
     return image.to(input.dtype)
@@ -100,18 +101,20 @@ def _centres(count: int, step: Any, align_corners: bool) -> Floats:
     return centres
 
 
-def _linear(length: int, centres: Floats) -> tuple[Positions, Floats]:
+def _linear(length: int, centres: Floats, kept: np.dtype[Any]) -> tuple[Positions, Floats]:
+    """Two elements each; PyTorch keeps the second weight in the input's precision, and computes the first of that."""
     centres = np.maximum(centres, 0)
     lower = np.minimum(np.floor(centres), length - 1)
-    rest = np.clip(centres - lower, 0, 1)
+    rest = np.clip(centres - lower, 0, 1).astype(kept)
     return _taps(length, lower, range(2)), np.stack([1 - rest, rest], -1)
 
 
-def _cubic(length: int, centres: Floats) -> tuple[Positions, Floats]:
+def _cubic(length: int, centres: Floats, kept: np.dtype[Any]) -> tuple[Positions, Floats]:
     """Cubic convolution (Keys, 1981) with PyTorch's parameter -0.75."""
     lower = np.floor(centres)
     rest = centres - lower
-    return _taps(length, lower, range(-1, 3)), _keys(np.stack([rest + 1, rest, 1 - rest, 2 - rest], -1), -0.75)
+    weights = _keys(np.stack([rest + 1, rest, 1 - rest, 2 - rest], -1), -0.75)
+    return _taps(length, lower, range(-1, 3)), weights.astype(kept)
 
 
 def _taps(length: int, lower: Floats, offsets: range) -> Positions:

@@ -24,7 +24,7 @@ PADDINGS = ("zeros", "border", "reflection")
 
 
 def _samples(input: Any, grid: Any, mode: str, padding_mode: str, align_corners: bool | None) -> None:
-    base.floating(input)
+    _windows.real(input)
     base.same_dtype(input=input, grid=grid)
     if mode not in MODES or padding_mode not in PADDINGS:
         raise ArgumentError(f"mode {mode!r} must be one of {MODES}, padding_mode {padding_mode!r} of {PADDINGS}")
@@ -184,7 +184,7 @@ def grid_sampler_3d(
 
 
 def _transforms(theta: Any, size: Any, align_corners: bool | None) -> None:
-    base.floating(theta)
+    _windows.real(theta)
     spatial = len(size) - 2
     if spatial not in (2, 3) or tuple(theta.shape) != (size[0], spatial, spatial + 1) or min(size) < 1:
         raise ShapeError(
