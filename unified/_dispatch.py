@@ -224,7 +224,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
     wrapped = _wrap_results(op, result, node_, key)
     if tracer is not None:
         for tensor in wrapped if isinstance(wrapped, (tuple, list)) else (wrapped,):
-            tracer.made(tensor)
+            if tensor is not None:
+                tracer.made(tensor)
     return wrapped
 
 

@@ -10,7 +10,7 @@ from unified.backends.protocol import Natives
 natives = Natives()
 
 natives(
-    soft_margin_loss=F.soft_margin_loss, hinge_embedding_loss=F.hinge_embedding_loss,
+    hinge_embedding_loss=F.hinge_embedding_loss,
     margin_ranking_loss=F.margin_ranking_loss, cosine_embedding_loss=F.cosine_embedding_loss,
     binary_cross_entropy=F.binary_cross_entropy, binary_cross_entropy_with_logits=F.binary_cross_entropy_with_logits,
     multilabel_soft_margin_loss=F.multilabel_soft_margin_loss, poisson_nll_loss=F.poisson_nll_loss,

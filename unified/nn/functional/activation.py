@@ -113,7 +113,8 @@ def hardshrink(input: Tensor, lambd: Scalar = 0.5) -> Tensor:
 @composite(name="softshrink", check=floating)
 def _softshrink(input: Tensor, lambd: Scalar) -> Tensor:
     """``input`` moved by ``lambd`` towards 0, and 0 within ``[-lambd, lambd]``."""
-    return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
+    inside = (input >= -lambd) & (input <= lambd)
+    return where(inside, 0.0, where(input < 0, input + lambd, input - lambd))
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -179,7 +180,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 @composite(name="elu", check=floating)
 def _elu(input: Tensor, alpha: Scalar) -> Tensor:
     """``input`` above 0, ``alpha * (exp(input) - 1)`` below."""
-    return where(input > 0, input, alpha * expm1(clamp(input, max=0)))
+    return where(input <= 0, alpha * expm1(clamp(input, max=0)), input)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -190,7 +191,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 @composite(name="selu", check=floating)
 def _selu(input: Tensor) -> Tensor:
     """``elu`` with fixed constants, scaled."""
-    return _SELU_SCALE * where(input > 0, input, _SELU_ALPHA * expm1(clamp(input, max=0)))
+    return _SELU_SCALE * where(input <= 0, _SELU_ALPHA * expm1(clamp(input, max=0)), input)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -201,7 +202,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 @composite(name="celu", check=floating)
 def _celu(input: Tensor, alpha: Scalar) -> Tensor:
     """``input`` above 0, ``alpha * (exp(input / alpha) - 1)`` below."""
-    return where(input > 0, input, alpha * expm1(clamp(input, max=0) / alpha))
+    return where(input <= 0, alpha * expm1(clamp(input, max=0) / alpha), input)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:

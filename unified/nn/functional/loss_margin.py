@@ -14,7 +14,7 @@ from unified.nn.functional._reduction import reduced, resolve
 from unified.nn.functional.activation import logsigmoid
 from unified.nn.functional.embedding import indexed_rows
 from unified.ops.creation import zeros_like
-from unified.ops.elementwise import Scalar, clamp, exp, log1p, minimum, relu, sqrt, where
+from unified.ops.elementwise import Scalar, clamp, minimum, relu, sqrt, where
 from unified.ops.reduction import cumprod
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -37,13 +37,13 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """``log(1 + exp(-target * input))`` for targets 1 and -1, reduced.
+    """``log(1 + exp(-target * input))`` for targets 1 and -1, reduced; finite where PyTorch's overflows.
 
     Raises:
         ShapeError: the shapes do not broadcast.
         ArgumentError: the reduction is unknown.
     """
-    return reduced(log1p(exp(-target * input)), resolve(size_average, reduce, reduction))
+    return reduced(-logsigmoid(target * input), resolve(size_average, reduce, reduction))
 
 
 def _hinge(input: Any, target: Any, margin: Any, size_average: Any, reduce: Any, reduction: str) -> None:

@@ -208,9 +208,9 @@ def local_response_norm(
     """
     around = (size // 2, (size - 1) // 2)
     squares = pad(input * input, (*[0, 0] * (input.ndim - 2), *around))
-    total = squares.narrow(1, 0, input.shape[1])
-    for shift in range(1, size):
-        total = total + squares.narrow(1, shift, input.shape[1])
+    channels = input.shape[1]
+    neighbours = [squares.split((shift, channels, size - 1 - shift), 1)[1] for shift in range(size)]
+    total = sum(neighbours[1:], start=neighbours[0])
     mean = total / size if input.dtype.is_inexact else total // size
     output: Tensor = input / (mean * alpha + k) ** beta
     return output
