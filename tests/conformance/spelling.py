@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 import unified as un
 import unified.nn.functional as F
 
@@ -39,10 +41,9 @@ def _drawn_in_place(name: str) -> Callable[..., Any]:
 
 
 def _distance_loss(*args: Any, distance_function: Any = None, **kwargs: Any) -> Any:
-    """PyTorch's modules and functions as distances become ours of the same name."""
-    if distance_function is not None:
-        known = getattr(un.nn, type(distance_function).__name__, None)
-        distance_function = known() if known is not None else distance_function
+    """The database gives PyTorch's module as distance; its function of the same meaning is ours."""
+    if isinstance(distance_function, torch.nn.PairwiseDistance):
+        distance_function = F.pairwise_distance
     return F.triplet_margin_with_distance_loss(*args, distance_function=distance_function, **kwargs)
 
 
