@@ -44,10 +44,24 @@ def _log_add(x, y):
 _joined = with_slopes(_log_add, lambda value, x, y: (lambda: jnp.exp(x - value), lambda: jnp.exp(y - value)))
 
 
+def _in_turn(input, dim):
+    """One element after the other: which of its many logarithms a complex sum gets depends on the order."""
+    moved = jnp.moveaxis(input, dim, 0)
+
+    def add(held, element):
+        total = _joined(held, element)
+        return total, total
+
+    _, later = jax.lax.scan(add, moved[0], moved[1:])
+    return jnp.moveaxis(jnp.concatenate([moved[:1], later]), 0, dim)
+
+
 @natives
 def logcumsumexp(input, dim):
     if not input.ndim:
         return input
+    if jnp.iscomplexobj(input) and input.size:
+        return _in_turn(input, dim)
     half = input.dtype in (jnp.float16, jnp.bfloat16)
     wide = input.astype(jnp.float32) if half else input
     return jax.lax.associative_scan(_joined, wide, axis=dim % input.ndim).astype(input.dtype)

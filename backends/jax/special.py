@@ -73,7 +73,9 @@ def _digamma(x):
     return jnp.where(x == 0, -1 / x, jax.lax.digamma(x))
 
 
-_lgamma = _with_slope(_digamma, "lgamma")(jax.lax.lgamma)
+@_with_slope(_digamma, "lgamma")
+def _lgamma(x):
+    return jnp.where((x == 1) | (x == 2), 0.0, jax.lax.lgamma(x))
 
 
 @functools.cache
@@ -104,10 +106,10 @@ def polygamma(input, n):
 
 
 def _hurwitz(s, q):
-    """The terms of a negative ``q`` are added up to the first positive one, from which XLA's kernel goes on."""
+    """Terms from a negative ``q`` on, which may cancel, are added one by one; XLA's kernel adds the small rest."""
     pole = (s == 1) | ((q <= 0) & (q == jnp.floor(q)))
     undefined = (s < 1) | ((q <= 0) & (s != jnp.floor(s)))
-    shift = jnp.where((q < 0) & ~pole & ~undefined, -jnp.floor(q), 0)
+    shift = jnp.where((q < 0) & ~pole & ~undefined, 9 - jnp.floor(q), 0)
 
     def add(state):
         step, total = state

@@ -46,6 +46,8 @@ def make_full_like(input, value, dtype):
 
 @natives
 def make_spaced(start, end, steps, base, dtype, device):
+    if not isinstance(steps, int) or any(tf.is_tensor(limit) and limit.shape.rank for limit in (start, end)):
+        raise TypeError(steps)  # the op's check says it in everyone's words
     native = to_native(dtype)
     wide = tf.complex128 if native.is_complex else tf.float64
     with tf.device(None if device is None else _device.to_native(device)):

@@ -86,20 +86,29 @@ def squared_magnitude(input):
     return tf.square(input)
 
 
+def _scanned(scan, input):
+    """``scan`` of halves in float32: rounding every partial result would add up."""
+    if not input.shape.rank:
+        return input
+    if input.dtype in (tf.float16, tf.bfloat16):
+        return tf.cast(scan(tf.cast(input, tf.float32)), input.dtype)
+    return scan(input)
+
+
 @natives
 def cumsum(input, dim, dtype):
-    input = _accumulated(input, dtype)
-    return raw.Cumsum(x=input, axis=dim) if input.shape.rank else input
+    return _scanned(lambda x: raw.Cumsum(x=x, axis=dim), _accumulated(input, dtype))
 
 
 @natives
 def cumprod(input, dim, dtype):
-    input = _accumulated(input, dtype)
-    if not input.shape.rank:
-        return input
+    return _scanned(lambda x: _running_product(x, dim), _accumulated(input, dtype))
+
+
+def _running_product(input, dim):
+    """In a program by plain products, whose gradients, unlike Cumprod's, hold at zeros."""
     if tf.executing_eagerly():
         return raw.Cumprod(x=input, axis=dim)
-    # plain products, whose gradients, unlike Cumprod's, hold at zeros
     return running(tf.multiply, input, dim % input.shape.rank)
 
 

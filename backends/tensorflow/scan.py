@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from unified.backends.protocol import Natives
+from unified.backends.protocol import Natives, errors
 
 natives = Natives()
 
@@ -20,6 +20,13 @@ def running(combine, input, dim):
     return input
 
 
+def _axis(input, dim):
+    rank = input.shape.rank
+    if not -rank <= dim < rank:
+        raise errors.IndexOutOfRangeError(f"dim {dim} is out of range for a tensor of {rank} dimensions")
+    return dim % rank
+
+
 def _extreme(name, exceeds):
     """Elements and where each came from: the last index whose element equals the extreme (or is its NaN)."""
 
@@ -30,7 +37,7 @@ def _extreme(name, exceeds):
         rank = input.shape.rank
         if not rank:
             return input, tf.zeros((), tf.int32)
-        axis = dim % rank
+        axis = _axis(input, dim)
         keys = tf.stop_gradient(tf.cast(input, tf.int32) if input.dtype == tf.bool else input)
         holds = (keys == running(combine, keys, axis)) | (keys != keys)
         places = tf.reshape(tf.range(input.shape[axis]), [-1 if i == axis else 1 for i in range(rank)])
@@ -71,10 +78,19 @@ def _joined(x, y):
     return value, pull
 
 
+def _in_turn(input, axis):
+    """One element after the other: which of its many logarithms a complex sum gets depends on the order."""
+    order = list(range(input.shape.rank))
+    order[0], order[axis] = order[axis], order[0]
+    return tf.transpose(tf.scan(_joined, tf.transpose(input, order)), order)
+
+
 @natives.having("program")
 def logcumsumexp(input, dim):
     if not input.shape.rank:
         return input
+    if input.dtype.is_complex and 0 not in input.shape:
+        return _in_turn(input, _axis(input, dim))
     half = input.dtype in (tf.float16, tf.bfloat16)
-    result = running(_joined, tf.cast(input, tf.float32) if half else input, dim % input.shape.rank)
+    result = running(_joined, tf.cast(input, tf.float32) if half else input, _axis(input, dim))
     return tf.cast(result, input.dtype)

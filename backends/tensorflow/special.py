@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 
 import tensorflow as tf
 
@@ -55,7 +56,7 @@ def _with_slope(slope, name=None):
     return decorate
 
 
-def _pair(name, function, first, second):
+def _pair(name, function, first, second, integers=True):
     """A function of two floats with the derivatives ``first(x, y)``, or none, and ``second(x, y)``."""
 
     @tf.custom_gradient
@@ -68,6 +69,8 @@ def _pair(name, function, first, second):
 
     def native(input, other):
         input, other = operands(input, other)
+        if not (integers or input.dtype.is_floating):
+            raise TypeError(name)  # the op's check says it in everyone's words
         shape = tf.broadcast_static_shape(input.shape, other.shape)
         x, y = (tf.broadcast_to(_single(value), shape) for value in (input, other))
         return _rounded(differentiable(_constant(x, name) if first is None else x, y), input.dtype)
@@ -162,7 +165,7 @@ def _digamma(x):
 
 @_with_slope(_digamma, "lgamma")
 def _lgamma(x):
-    return raw.Lgamma(x=x)
+    return _select((x == 1) | (x == 2), 0.0, raw.Lgamma(x=x))
 
 
 @functools.cache
@@ -193,14 +196,14 @@ def _trigamma(x):
 
 @natives.having("program")
 def polygamma(input, n):
-    return _rounded(_polygamma(n)(_single(input)), input.dtype)
+    return _rounded(_polygamma(operator.index(n))(_single(input)), input.dtype)
 
 
 def _hurwitz(s, q):
-    """The terms of a negative ``q`` are added up to the first positive one, from which the kernel goes on."""
+    """Terms from a negative ``q`` on, which may cancel, are added one by one; the kernel adds the small rest."""
     pole = (s == 1) | ((q <= 0) & (q == tf.floor(q)))
     undefined = (s < 1) | ((q <= 0) & (s != tf.floor(s)))
-    shift = _select((q < 0) & ~pole & ~undefined, -tf.floor(q), 0.0)
+    shift = _select((q < 0) & ~pole & ~undefined, 9 - tf.floor(q), 0.0)
 
     def add(step, total):
         return step + 1, total + _select(step < shift, (q + step) ** -s, 0.0)
@@ -231,8 +234,8 @@ def _gamma_density(a, x):
     return tf.exp((a - 1) * tf.math.log(x) - x - _lgamma(a))
 
 
-_pair("igamma", _incomplete(raw.Igamma, 0.0, 1.0), None, _gamma_density)
-_pair("igammac", _incomplete(raw.Igammac, 1.0, 0.0), None, lambda a, x: -_gamma_density(a, x))
+_pair("igamma", _incomplete(raw.Igamma, 0.0, 1.0), None, _gamma_density, integers=False)
+_pair("igammac", _incomplete(raw.Igammac, 1.0, 0.0), None, lambda a, x: -_gamma_density(a, x), integers=False)
 
 
 # ---- Bessel functions --------------------------------------------------------------------------------------------

@@ -37,12 +37,9 @@ def _real_pair(input: Any, other: Any) -> None:
 
 
 def _floating_pair(input: Any, other: Any) -> None:
-    broadcastable(input, other)
-    for value in (input, other):
-        if not value.dtype.is_floating_point:
-            raise DTypeError(
-                f"takes floating-point operands, not {value.dtype.name}; convert one with x.to(un.float32)"
-            )
+    _real_pair(input, other)
+    if not (input.dtype.is_floating_point or other.dtype.is_floating_point):
+        raise DTypeError(f"takes floating-point operands, not {input.dtype.name}; convert one with x.to(un.float32)")
 
 
 def _derivative_order(input: Any, n: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from unified._device import current_device
 from unified._device import device as Device
-from unified._dispatch import wrap
+from unified._dispatch import tracing, wrap
 from unified._dtype import int32
 from unified._selection import current_backend
 from unified._tensor import Tensor
@@ -132,6 +132,8 @@ def default_generator(backend: str | None = None) -> Generator:
 def manual_seed(seed: int) -> Generator:
     """Seeds the default generator of every backend, of those not loaded yet as well.
 
+    Inside a compiled function it seeds that of the current backend, the only one that the program can hold.
+
     Returns:
         The current backend's default generator.
 
@@ -140,9 +142,11 @@ def manual_seed(seed: int) -> Generator:
     """
     global _seed
     _seed = _key(seed)
+    current = default_generator()
     for generator in _defaults.values():
-        generator.manual_seed(_seed)
-    return default_generator()
+        if generator is current or tracing() is None:
+            generator.manual_seed(_seed)
+    return current
 
 
 def seed() -> int:
