@@ -5,6 +5,7 @@ Along a dimension the gradient goes to the element that was selected. NaN counts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from unified.ops.elementwise import (
     eq,
     floor,
     floor_divide,
-    isfinite,
     isnan,
     lerp,
     logical_not,
@@ -29,7 +29,7 @@ from unified.ops.elementwise import (
     where,
 )
 from unified.ops.indexing import gather, narrow, scatter_add
-from unified.ops.reduction import ValuesAndIndices, any, argmax, cumsum, mean, sort, sum
+from unified.ops.reduction import ValuesAndIndices, amax, amin, any, argmax, cumsum, mean, sort, sum
 from unified.ops.shape import cat, movedim, squeeze
 
 __all__ = ["kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile"]
@@ -145,8 +145,8 @@ def _overall(input: Tensor, skip_nan: bool) -> Tensor:
         return selected
     value = selected.detach()
     ties = eq(flat, value)
-    shared = value + sum(where(ties, flat - value, 0.0)) / sum(ties)
-    return where(isfinite(value), shared, selected)
+    largest, smallest = amax(where(ties, flat, -math.inf)), amin(where(ties, flat, math.inf))  # they share evenly
+    return where(isnan(value), selected, where(value > 0, largest, smallest))
 
 
 @composite(name="median_of_all", check=_check_median)
