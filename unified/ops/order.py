@@ -30,7 +30,7 @@ from unified.ops.elementwise import (
 )
 from unified.ops.indexing import gather, narrow, scatter_add
 from unified.ops.reduction import ValuesAndIndices, amax, amin, any, argmax, cumsum, mean, sort, sum
-from unified.ops.shape import cat, movedim, squeeze
+from unified.ops.shape import cat, movedim, reshape, squeeze
 
 __all__ = ["kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile"]
 
@@ -249,13 +249,13 @@ def _fitted(function: Any, input: Tensor, q: Operand, dim: int | None, keepdim: 
         if not keepdim:
             return squeeze(found, along)
         if dim is None:
-            return found.reshape((1,) * len(shape))
+            return reshape(found, (1,) * len(shape))
         return found if shape else squeeze(found, 0)
     found = movedim(found, along, 0)
     if not keepdim:
         return found
     ones = (1,) * len(shape) if dim is None else tuple(1 if i == along else n for i, n in enumerate(shape))
-    return found.reshape((q.shape[0], *ones))
+    return reshape(found, (q.shape[0], *ones))
 
 
 @front("quantile")
