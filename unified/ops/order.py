@@ -5,6 +5,7 @@ Along a dimension the gradient goes to the element that was selected. NaN counts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from unified.ops.elementwise import (
     eq,
     floor,
     floor_divide,
-    isfinite,
     isnan,
     lerp,
     logical_not,
@@ -29,8 +29,8 @@ from unified.ops.elementwise import (
     where,
 )
 from unified.ops.indexing import gather, narrow, scatter_add
-from unified.ops.reduction import ValuesAndIndices, any, argmax, cumsum, mean, sort, sum
-from unified.ops.shape import cat, movedim, squeeze
+from unified.ops.reduction import ValuesAndIndices, amax, amin, any, argmax, cumsum, mean, sort, sum
+from unified.ops.shape import cat, movedim, reshape, squeeze
 
 __all__ = ["kthvalue", "median", "mode", "msort", "nanmedian", "nanquantile", "quantile"]
 
@@ -145,8 +145,8 @@ def _overall(input: Tensor, skip_nan: bool) -> Tensor:
         return selected
     value = selected.detach()
     ties = eq(flat, value)
-    shared = value + sum(where(ties, flat - value, 0.0)) / sum(ties)
-    return where(isfinite(value), shared, selected)
+    largest, smallest = amax(where(ties, flat, -math.inf)), amin(where(ties, flat, math.inf))  # they share evenly
+    return where(isnan(value), selected, where(value > 0, largest, smallest))
 
 
 @composite(name="median_of_all", check=_check_median)
@@ -249,13 +249,13 @@ def _fitted(function: Any, input: Tensor, q: Operand, dim: int | None, keepdim: 
         if not keepdim:
             return squeeze(found, along)
         if dim is None:
-            return found.reshape((1,) * len(shape))
+            return reshape(found, (1,) * len(shape))
         return found if shape else squeeze(found, 0)
     found = movedim(found, along, 0)
     if not keepdim:
         return found
     ones = (1,) * len(shape) if dim is None else tuple(1 if i == along else n for i, n in enumerate(shape))
-    return found.reshape((q.shape[0], *ones))
+    return reshape(found, (q.shape[0], *ones))
 
 
 @front("quantile")

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 from unified._dispatch import composite, front, op, tracing
 from unified._dtype import Number, float32, int32
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError, ShapeError
-from unified.ops import _axes
+from unified.errors import ArgumentError, DTypeError, OperandError, ShapeError
 from unified.ops._checks import same_dtype
-from unified.ops.creation import full_like, ones_like, zeros_like
-from unified.ops.elementwise import clamp, eq, ge, le, logical_and, logical_not, logical_or, ne, where
+from unified.ops.creation import full_like, ones_like, result_type, zeros_like
+from unified.ops.elementwise import clamp, eq, ge, le, logical_and, logical_not, logical_or, lt, ne, where
 from unified.ops.indexing import gather, index_select, narrow, nonzero, scatter_add, select
 from unified.ops.reduction import amax, amin, argsort, cumsum, sort, sum
 from unified.ops.shape import cat, movedim
@@ -150,11 +149,18 @@ def isin(elements: Operand, test_elements: Operand, *, assume_unique: bool = Fal
 
     ``assume_unique`` is PyTorch's hint. Example: ``isin([1, 2, 3], [2, 5]) -> [False, True, False]``.
     """
-    if not isinstance(elements, Tensor) and isinstance(test_elements, Tensor):
-        elements = test_elements.new_tensor(elements)
-    if not isinstance(test_elements, Tensor) and isinstance(elements, Tensor):
-        test_elements = elements.new_tensor(test_elements)
-    return _isin(elements, test_elements, invert)
+    if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+        raise OperandError("isin: elements or test_elements must be a Tensor; make one with un.tensor(...)")
+    return _isin(_beside(elements, test_elements), _beside(test_elements, elements), invert)
+
+
+def _beside(operand: Operand, other: Operand) -> Tensor:
+    """A number as a 0-d Tensor where ``other`` lives."""
+    if isinstance(operand, Tensor):
+        return operand
+    assert isinstance(other, Tensor)
+    made: Tensor = other.new_tensor(operand, dtype=result_type(other, operand))
+    return made
 
 
 # ---- distinct elements ------------------------------------------------------------------------------------------
@@ -197,7 +203,8 @@ def _ranks(rows: Tensor) -> Tensor:
         rises = _rises(gather(major, 0, order), gather(minor, 0, order))
         paired = _in_order_of(cumsum(rises, 0), order)
         ranks = cat([paired, narrow(ranks, 1, 2 * pairs, ranks.shape[1] - 2 * pairs)], 1)
-    return ranks.reshape((-1,))
+    flat: Tensor = ranks.reshape((-1,))
+    return flat
 
 
 @composite(name="unique_ranks")
@@ -222,16 +229,19 @@ def _begins(rises: Tensor) -> Tensor:
 def _as_rows(name: str, input: Tensor, dim: int | None) -> Tensor:
     """What is compared, a row each: elements, or the slices along ``dim``."""
     _refuse_tracing(name)
-    if dim is None:
-        return input.detach().reshape((-1, 1))
-    along = _axes.axis(dim, input.shape)
-    if not input.ndim:
-        return input.detach().reshape((1, 1))
-    count = input.shape[along]
-    rest = input.numel() // count if count else 0
-    if not rest and input.numel() == 0 and count:
-        raise ShapeError(f"{name}: the slices of {tuple(input.shape)} along dim {dim} are empty: they do not differ")
-    return movedim(input.detach(), along, 0).reshape((count, rest))
+    source = input.detach()
+    if dim is None or not input.ndim:
+        shape = (-1, 1)
+    else:
+        source = movedim(source, dim, 0)
+        count = source.shape[0]
+        shape = (count, input.numel() // count if count else 0)
+        if count and not input.numel():
+            raise ShapeError(
+                f"{name}: the slices of {tuple(input.shape)} along dim {dim} are empty: they do not differ"
+            )
+    rows: Tensor = source.reshape(shape)
+    return rows
 
 
 def _distinct(
@@ -334,38 +344,39 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise DTypeError(f"bincount: input must be integers, not {input.dtype.name}")
     if minlength < 0:
         raise ArgumentError(f"bincount: minlength must not be negative, not {minlength}")
-    if not input.shape[0]:
-        return input.new_zeros((minlength,), dtype=int32 if weights is None else None)
-    if input.amin().item() < 0:
-        raise ArgumentError("bincount: elements must not be negative")
-    return _bincount(input, weights, max(minlength, int(input.amax().item()) + 1))
+    length = minlength
+    if input.shape[0]:
+        if input.amin().item() < 0:
+            raise ArgumentError("bincount: elements must not be negative")
+        length = max(minlength, int(input.amax().item()) + 1)
+    return _bincount(input, weights, length)
 
 
-def _limits(input: Tensor, low: Operand | None, high: Operand | None, margin: float) -> tuple[Operand, Operand]:
+def _limits(input: Tensor, low: Operand | None, high: Operand | None, margin: float) -> tuple[Tensor, Tensor]:
     """The outer edges: as given, or those of the data (0 and 1 if there is none), ``margin`` apart from one value."""
     if low is None or high is None:
         low, high = (amin(input), amax(input)) if input.numel() else (0.0, 1.0)
-    low, high = (zeros_like(sum(input)) + edge for edge in (low, high))
-    same = eq(low, high)
-    return where(same, low - margin, low), where(same, high + margin, high)
+    first, last = (zeros_like(sum(input)) + edge for edge in (low, high))
+    same = eq(first, last)
+    return where(same, first - margin, first), where(same, last + margin, last)
 
 
 @composite(name="histc")
 def _histc(input: Tensor, bins: int, low: Operand | None, high: Operand | None) -> Tensor:
     """Counts in ``bins`` equal intervals from ``low`` to ``high``, in the dtype of ``input``."""
     flat = input.reshape((-1,))
-    low, high = _limits(flat, low, high, 1.0)
-    inside = logical_and(ge(flat, low), le(flat, high))
-    share = where(inside, (flat - low) * bins / (high - low), 0.0)
+    first, last = _limits(flat, low, high, 1.0)
+    inside = logical_and(ge(flat, first), le(flat, last))
+    share = where(inside, (flat - first) * bins / (last - first), 0.0)
     return totals(clamp(share.to(int32), max=bins - 1), inside.to(input.dtype), bins)
 
 
 @front("histc")
-def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0) -> Tensor:
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements lie in each of ``bins`` equal intervals from ``min`` to ``max``, in the dtype of ``input``.
 
-    Equal ``min`` and ``max`` stand for the extremes of the data. What lies outside, and NaN, is not counted; the last
-    interval includes its end. Example: ``histc([1., 2., 1.], 4, 0, 3) -> [0., 2., 1., 0.]``.
+    Equal ``min`` and ``max`` stand for the extremes of the data. What lies outside, and NaN, is not counted.
+    Example: ``histc([1., 2., 1.], 4, 0, 3) -> [0., 2., 1., 0.]``.
     """
     _check_histogram(input, bins)
     if max < min:
@@ -377,10 +388,11 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0) -> T
 @composite(name="even_edges")
 def _even_edges(input: Tensor, bins: int, low: Operand | None, high: Operand | None) -> Tensor:
     """``bins + 1`` edges from ``low`` to ``high``, counted from the nearer end, so that both are exact."""
-    low, high = _limits(input, low, high, 0.5)
-    step = (high - low) / bins
+    first, last = _limits(input, low, high, 0.5)
+    step = (last - first) / bins
     place = cumsum(ones_like(sum(input)).expand((bins + 1,)), 0) - 1
-    return where(place < (bins + 1) // 2, low + step * place, high - step * (bins - place))
+    from_first, from_last = first + step * place, last - step * (bins - place)
+    return where(lt(place, (bins + 1) // 2), from_first, from_last)
 
 
 @composite(name="binned")
@@ -388,18 +400,18 @@ def _binned(points: Tensor, edges: Sequence[Tensor], weight: Tensor | None, dens
     """Counts, weights or densities of the rows of ``points`` in the boxes between ``edges`` of each column."""
     lengths = tuple(edge.shape[0] - 1 for edge in edges)
     amounts = ones_like(sum(points, 1)) if weight is None else weight.reshape((-1,))
-    place = None
+    place = zeros_like(amounts, dtype=int32)
     for column, edge in enumerate(edges):
         values = select(points, 1, column)
         low, high = select(edge, 0, 0), select(edge, 0, -1)
         inside = logical_and(ge(values, low), le(values, high))
         amounts = where(inside, amounts, 0.0)
         position = clamp(search(edge, values, True) - 1, 0, lengths[column] - 1)
-        place = position if place is None else place * lengths[column] + position
-    counts = totals(place, amounts, math.prod(lengths)).reshape(lengths)
+        place = place * lengths[column] + position
+    found: Tensor = totals(place, amounts, math.prod(lengths)).reshape(lengths)
     if not density:
-        return counts
-    found = counts / sum(counts)
+        return found
+    found = found / sum(found)
     for column, edge in enumerate(edges):
         shape = tuple(-1 if axis == column else 1 for axis in range(len(lengths)))
         widths = narrow(edge, 0, 1, lengths[column]) - narrow(edge, 0, 0, lengths[column])
@@ -407,7 +419,7 @@ def _binned(points: Tensor, edges: Sequence[Tensor], weight: Tensor | None, dens
     return found
 
 
-def _edges(name: str, column: Tensor, bins: int | Tensor, range: Sequence[Number] | None) -> Tensor:
+def _edges(name: str, column: Tensor, bins: int | Tensor, range: Sequence[float] | None) -> Tensor:
     if isinstance(bins, Tensor):
         if bins.ndim != 1 or bins.shape[0] < 2:
             raise ShapeError(f"{name}: the edges of bins must be a vector of two or more, not {tuple(bins.shape)}")
@@ -433,7 +445,7 @@ def histogram(
     input: Tensor,
     bins: int | Tensor,
     *,
-    range: Sequence[Number] | None = None,
+    range: Sequence[float] | None = None,
     weight: Tensor | None = None,
     density: bool = False,
 ) -> Histogram:
@@ -457,7 +469,7 @@ def histogramdd(
     input: Tensor,
     bins: int | Sequence[int] | Sequence[Tensor],
     *,
-    range: Sequence[Number] | None = None,
+    range: Sequence[float] | None = None,
     weight: Tensor | None = None,
     density: bool = False,
 ) -> HistogramOfPoints:
@@ -472,7 +484,7 @@ def histogramdd(
     if input.ndim < 2:
         raise ShapeError(f"histogramdd: input must be points (..., n), not of shape {tuple(input.shape)}")
     count = input.shape[-1]
-    listed = (bins,) * count if isinstance(bins, int) else tuple(bins)
+    listed: tuple[int | Tensor, ...] = (bins,) * count if isinstance(bins, int) else tuple(bins)
     if len(listed) != count or (range is not None and len(range) != 2 * count):
         raise ArgumentError(
             f"histogramdd: points of {count} dimensions need as many bins and twice as many limits, not "

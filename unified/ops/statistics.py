@@ -12,7 +12,7 @@ from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.ops import _axes
 from unified.ops._checks import broadcast_shapes
 from unified.ops.elementwise import clone, isnan, logical_not, ne, where
-from unified.ops.indexing import narrow, select
+from unified.ops.indexing import narrow
 from unified.ops.reduction import amax, amin, cumsum, sum
 from unified.ops.shape import cat, unsqueeze
 
@@ -231,27 +231,34 @@ def diff(
 @composite(name="gradient")
 def _slopes(input: Tensor, spacing: Operand, dim: int, edge_order: int) -> Tensor:
     """Derivatives along ``dim``, with samples ``spacing`` apart or at its coordinates, as in ``numpy.gradient``."""
-    first, second, third = (_between(input, dim, start, 2 - start) for start in range(3))
     if isinstance(spacing, Tensor) and spacing.ndim:
-        steps = diff(spacing)
-        center = _parabola(first, second, third, *_aligned(steps, input, dim), at=1)
-        starts, ends = select(steps, 0, 0), select(steps, 0, -1)
-    else:
-        steps = None
-        center = (third - first) / spacing / 2
-        starts = ends = spacing
-    length = input.shape[dim]
-    edge = [narrow(input, dim, place, 1) for place in (0, 1, length - 2, length - 1)]
+        return _uneven_slopes(input, diff(spacing), dim, edge_order)
+    first, second, *_ = firsts = _ends(input, dim, 0, edge_order + 1)
+    *_, before, last = lasts = _ends(input, dim, -edge_order - 1, edge_order + 1)
+    center = (_between(input, dim, 2, 0) - _between(input, dim, 0, 2)) / 2
     if edge_order == 1:
-        return cat([(edge[1] - edge[0]) / starts, center, (edge[3] - edge[2]) / ends], dim)
-    third, before = narrow(input, dim, 2, 1), narrow(input, dim, length - 3, 1)
-    if steps is None:
-        left = (-1.5 * edge[0] + 2 * edge[1] - 0.5 * third) / spacing
-        right = (0.5 * before - 2 * edge[2] + 1.5 * edge[3]) / spacing
+        left, right = second - first, last - before
     else:
-        left = _parabola(edge[0], edge[1], third, starts, select(steps, 0, 1), at=0)
-        right = _parabola(before, edge[2], edge[3], select(steps, 0, -2), ends, at=2)
+        left = -1.5 * first + 2 * second - 0.5 * firsts[2]
+        right = 0.5 * lasts[0] - 2 * before + 1.5 * last
+    return cat([left, center, right], dim) / spacing
+
+
+def _uneven_slopes(input: Tensor, steps: Tensor, dim: int, edge_order: int) -> Tensor:
+    inner = [_between(input, dim, start, 2 - start) for start in range(3)]
+    center = _parabola(inner, _aligned(steps, input, dim), at=1)
+    firsts, lasts = (_ends(input, dim, start, edge_order + 1) for start in (0, -edge_order - 1))
+    before, after = (_ends(steps, 0, start, edge_order) for start in (0, -edge_order))
+    if edge_order == 1:
+        left, right = (firsts[1] - firsts[0]) / before[0], (lasts[1] - lasts[0]) / after[0]
+    else:
+        left, right = _parabola(firsts, before, at=0), _parabola(lasts, after, at=2)
     return cat([left, center, right], dim)
+
+
+def _ends(input: Tensor, dim: int, start: int, count: int) -> list[Tensor]:
+    """``count`` positions of ``dim``, one Tensor of length 1 each."""
+    return [narrow(input, dim, start + place, 1) for place in range(count)]
 
 
 def _aligned(steps: Tensor, input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -260,8 +267,9 @@ def _aligned(steps: Tensor, input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     return _between(steps, 0, 0, 1).reshape(shape), _between(steps, 0, 1, 0).reshape(shape)
 
 
-def _parabola(a: Tensor, b: Tensor, c: Tensor, h: Tensor, k: Tensor, at: int) -> Tensor:
-    """The slope at one of three points, ``h`` and ``k`` apart, of the parabola through them (Lagrange's form)."""
+def _parabola(points: Sequence[Tensor], steps: Sequence[Tensor], at: int) -> Tensor:
+    """The slope at one of three points, two ``steps`` apart, of the parabola through them (Lagrange's form)."""
+    (a, b, c), (h, k) = points, steps
     if at == 0:
         factors = -(2 * h + k), h + k, -h
     elif at == 1:
