@@ -78,6 +78,11 @@ TENSOR_KEYS = {
     "mask and int": lambda u, x: x[1, x[0, :, 0] > -9],
     "mask and array": lambda u, x: x[u.tensor([True, False, True, True]), [0, 2, 1]],
     "empty mask": lambda u, x: x[x > 99],
+    "True": lambda u, x: x[True],
+    "False between": lambda u, x: x[1, False],
+    "True after dots": lambda u, x: x[..., True, [0, 2]],
+    "0-d mask": lambda u, x: x[:, u.tensor(True)],
+    "tuples and ranges": lambda u, x: x[(0, 2), range(2)],
 }
 
 
@@ -150,6 +155,9 @@ def test_setitem_of_a_number(backend, key):
 def test_setitem_by_masks(backend):
     agree(put(lambda u, x: x[:, 0, 0] > 0, lambda _, v: v), X, V)
     agree(put(lambda u, x: x > 99, 1.0), X)
+    agree(put(True, lambda _, v: v), X, V)
+    agree(put((0, False), 5.0), X)
+    agree(put(lambda u, x: u.tensor(True), lambda _, v: v), X, V)
     count = int((X > 0).sum())
     agree(put(lambda u, x: x > 0, lambda _, v: v), X, RNG.standard_normal(count).astype(np.float32))
 
@@ -246,6 +254,50 @@ def test_refusals_read_the_same(backend, call, error, words):
     with pytest.raises(error, match=words):
         call(x)
     np.testing.assert_array_equal(x.numpy(), X)
+
+
+OUTSIDE = {
+    "subscript": lambda x, i: x[i],
+    "subscript from the end": lambda x, i: x[-i],
+    "second subscript": lambda x, i: x[[0, 0, 0], i],
+    "written subscript": lambda x, i: x.clone().__setitem__(i, 0.0),
+    "take": lambda x, i: x.take(i + 99),
+    "gather": lambda x, i: x.gather(0, i.reshape(3, 1, 1)),
+    "gather of a negative one": lambda x, i: x.gather(0, -i.reshape(3, 1, 1)),
+    "index_select": lambda x, i: x.index_select(0, i),
+    "take_along_dim": lambda x, i: un.take_along_dim(x, i.reshape(3, 1, 1), 0),
+    "scatter": lambda x, i: x.scatter(0, i.reshape(3, 1, 1), 1.0),
+    "scatter_add": lambda x, i: x.scatter_add(0, i.reshape(3, 1, 1), un.ones(3, 1, 1)),
+    "scatter_reduce": lambda x, i: x.scatter_reduce(0, i.reshape(3, 1, 1), un.ones(3, 1, 1), "amax"),
+    "index_add": lambda x, i: x.index_add(0, i, un.ones(3, 3, 5)),
+    "index_fill": lambda x, i: x.index_fill(0, i, 1.0),
+    "put": lambda x, i: x.put(i + 99, un.ones(3)),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_an_index_out_of_range_raises(backend, name):
+    with pytest.raises(un.errors.IndexOutOfRangeError, match="out of range"):
+        OUTSIDE[name](un.tensor(X), un.tensor([0, 99, 1]))
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("shape", [(), (3, 5), (1, 5), (2, 3, 5)], ids=str)
+def test_a_write_through_a_mask_compiles(backend, shape, accumulate):
+    value = RNG.standard_normal(shape).astype(np.float32)
+    holds = np.array([True, False, True, False])
+    want = torch.tensor(X).index_put((torch.tensor(holds),), torch.tensor(value), accumulate)
+    program = un.compile(lambda x, mask, v: un.index_put(x, (mask,), v, accumulate))
+    np.testing.assert_array_equal(program(un.tensor(X), un.tensor(holds), un.tensor(value)).numpy(), want.numpy())
+
+
+def test_methods_that_change_the_shape_in_place(backend):
+    x = un.zeros(1, 2, 3)
+    alias = x.clone()
+    assert tuple(x.squeeze_(0).shape) == (2, 3)
+    assert tuple(x.t_().shape) == (3, 2)
+    assert tuple(x.unsqueeze_(-1).transpose_(0, 2).shape) == (1, 2, 3)
+    assert tuple(alias.shape) == (1, 2, 3)
 
 
 def test_a_loop_over_positions_compiles_one_program():

@@ -87,11 +87,6 @@ def gather(input, dim, index):
 
 
 @natives
-def take_along_dim(input, indices, dim):
-    return torch.take_along_dim(input, long(indices), dim)
-
-
-@natives
 def index_select(input, dim, index):
     return torch.index_select(input, dim, index)
 

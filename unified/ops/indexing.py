@@ -2,8 +2,9 @@
 
 ``x[key]`` follows PyTorch: ints and slices act first, then index arrays; arrays side by side stay in place, arrays
 that something separates move to the front. An int or a slice start is a dynamic argument, so that a loop over
-``x[t]`` is one program. A negative array index counts from the end; one outside of its axis raises on PyTorch and
-on TensorFlow's eager CPU kernels, and is undefined inside compiled programs (XLA clamps it).
+``x[t]`` is one program. A negative array index counts from the end; one outside of its axis raises
+IndexOutOfRangeError eagerly (on JAX and TensorFlow as long as the CPU is the default device, where looking at an
+index costs 3 us and its extremes), and is undefined inside compiled programs, where XLA clamps it.
 """
 
 from __future__ import annotations
@@ -180,9 +181,37 @@ def _setitem(self: Tensor, key: Any, value: Any) -> None:
         mask = key.reshape((*key.shape, *[1] * (self.ndim - key.ndim)))
         self._assign(masked_fill(self, mask, value))
         return
-    target, operands, recipe = subscripted(self, key)
-    written = write_at(target, operands, value, recipe, False)
-    self._assign(written if target is self else written.reshape(self.shape))
+    self._assign(written_to(self, key, value, False))
+
+
+def written_to(input: Tensor, key: Any, value: Operand, accumulate: bool) -> Tensor:
+    """``input`` with ``value`` at ``input[key]``, or added there.
+
+    A mask alone compiles too: there, as many elements as ``value`` has are taken to hold.
+    """
+    mask = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+    if isinstance(mask, Tensor) and mask.dtype.kind == "b" and mask.ndim and tracing() is not None:
+        _check_mask(mask.shape, input.shape, 0)
+        return write_where(input, mask, value, accumulate)
+    target, operands, recipe = subscripted(input, key)
+    written = write_at(target, operands, value, recipe, accumulate)
+    return written if target is input else written.reshape(input.shape)
+
+
+@composite
+def write_where(input: Tensor, mask: Tensor, value: Operand, accumulate: bool) -> Tensor:
+    """``input`` with ``value``, or its rows in order, where ``mask`` holds over the first dimensions, or added."""
+    rest = input.shape[len(mask.shape) :]
+    flat: Tensor = input.reshape((-1, *rest))
+    holds = mask.reshape((-1,))
+    rows: Any = value
+    if isinstance(value, Tensor):
+        rows = value.to(input.dtype)
+        if len(value.shape) > len(rest):
+            rows = rows.index_select(0, (holds.cumsum(0) - 1).clamp(0, value.shape[0] - 1))
+    written: Tensor = _where(holds.reshape((-1, *[1] * len(rest))), flat + rows if accumulate else rows, flat)
+    whole: Tensor = written.reshape(input.shape)
+    return whole
 
 
 def subscripted(tensor: Tensor, key: Any) -> tuple[Tensor, list[Any], tuple[Axis, ...]]:

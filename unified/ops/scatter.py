@@ -20,7 +20,7 @@ from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, Shap
 from unified.ops import _axes, indexing
 from unified.ops._checks import broadcast_shapes
 from unified.ops.elementwise import clamp, floor_divide, remainder, where
-from unified.ops.indexing import index_copy, scatter_at, subscripted, write_at
+from unified.ops.indexing import index_copy, scatter_at, write_at, written_to
 from unified.ops.reduction import cumsum
 from unified.ops.shape import expand, movedim, reshape, stack
 
@@ -173,9 +173,7 @@ def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
     if isinstance(values, Tensor) and values.dtype is not input.dtype:
         raise DTypeError(f"index_put: values are {values.dtype.name}, input {input.dtype.name}; convert one first")
     key = tuple(slice(None) if entry is None else entry for entry in indices)
-    target, operands, recipe = subscripted(input, key)
-    written = write_at(target, operands, values, recipe, accumulate)
-    return written if target is input else reshape(written, input.shape)
+    return written_to(input, key, values, accumulate)
 
 
 @front("put", "put_")

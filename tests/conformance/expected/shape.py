@@ -2,4 +2,20 @@
 
 from tests.conformance.expected.entry import Expected
 
-EXPECTED: list[Expected] = []
+EXPECTED: list[Expected] = [
+    Expected(
+        ("nonzero", "argwhere", "masked_select"),
+        "the shape of the result depends on values, which a static program cannot have; nonzero_static is for it",
+        checks=("compiled",),
+    ),
+    Expected(
+        ("tensor_split",),
+        "positions given as a tensor decide the shapes of the results, which a static program cannot have",
+        checks=("compiled",),
+    ),
+    Expected(
+        ("broadcast_shapes",),
+        "neither takes nor returns a tensor: there is nothing to compile",
+        checks=("compiled",),
+    ),
+]
