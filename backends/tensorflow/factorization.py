@@ -156,6 +156,11 @@ def _eliminated(A):
     return packed, pivots, order
 
 
+def reordered(matrices, order):
+    """The rows of each matrix ``(b, m, n)`` in its order ``(b, m)``; the gradient of an empty gather would fail."""
+    return tf.gather(matrices, order, batch_dims=1, axis=1) if math.prod(matrices.shape) else matrices
+
+
 def factored(A):
     """The packed factors of ``A (b, m, n)`` with gradients, the pivots and the rows' order.
 
@@ -165,7 +170,7 @@ def factored(A):
     packed, pivots, order = _eliminated(tf.stop_gradient(A))
     rows, columns = A.shape[1:]
     rank = min(rows, columns)
-    sorted_ = tf.gather(A, order, batch_dims=1, axis=1)
+    sorted_ = reordered(A, order)
     value = packed[:, :rank, :rank]
 
     def backward(_, square, cotangents):

@@ -24,7 +24,7 @@ PROBES: list[Probe] = [
     ("eigvalsh reads the other triangle", lambda L, x: L.linalg.eigvalsh(x, "U"), [LOPSIDED]),
     ("eigenvalues, repeated", lambda L, x: L.linalg.eigvalsh(x).sum(), [UNIT]),
     ("singular values, repeated", lambda L, x: L.linalg.svdvals(x).sum(), [UNIT]),
-    ("smallest of a tall matrix's values", lambda L, x: L.linalg.svdvals(x)[1], [[[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]),
+    ("smallest singular value", lambda L, x: L.linalg.svdvals(x)[1], [[[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]),
     ("singular values of rank one, tall", lambda L, x: L.linalg.svdvals(x)[0], [TALL]),
     ("pinv of a singular matrix", lambda L, x: L.linalg.pinv(x), [RANK_ONE]),
     ("pinv of a singular tall matrix", lambda L, x: L.linalg.pinv(x), [TALL]),
