@@ -132,10 +132,75 @@ def _eig_jvp(primals, tangents):
     return (values, vectors), (jnp.diagonal(inner, axis1=-2, axis2=-1), moved - vectors * along)
 
 
+def _pulled_back(forward, backward):
+    """``forward`` of one matrix with the gradient ``backward(A, outputs, cotangents)``.
+
+    Cotangents are in PyTorch's convention, the conjugate of JAX's. A rule of cotangents, not of tangents, sees which
+    of them are 0 where a factor does not exist.
+    """
+    function = jax.custom_vjp(forward)
+
+    def kept(A):
+        outputs = function(A)
+        return outputs, (A, outputs)
+
+    def gradient(residuals, cotangents):
+        return (jnp.conj(backward(*residuals, [jnp.conj(cotangent) for cotangent in cotangents])),)
+
+    function.defvjp(kept, gradient)
+    return function
+
+
+def _ratio(numerator, denominator):
+    """A quotient with 0 / 0 = 0: of equal or vanishing values whose vectors nobody uses."""
+    return numerator / jnp.where((denominator == 0) & (numerator == 0), 1, denominator)
+
+
+def _over_gaps(numerator, values, diagonal):
+    """``numerator[i, j] / (values[j] - values[i])`` beside ``diagonal``."""
+    on_diagonal = jnp.eye(values.shape[-1], dtype=bool)
+    gaps = jnp.where(on_diagonal, 1, values[..., None, :] - values[..., :, None])
+    return jnp.where(on_diagonal, diagonal[..., None, :].astype(numerator.dtype), _ratio(numerator, gaps))
+
+
+def _eigh_backward(A, factors, cotangents):
+    """Boeddeker et al. 2017, https://arxiv.org/abs/1701.00392, for orthonormal eigenvectors."""
+    (values, V), (gvalues, gV) = factors, cotangents
+    return V @ _over_gaps(adjoint(V) @ gV, values, gvalues) @ adjoint(V)
+
+
+_eigh = _pulled_back(lambda A: tuple(linalg.eigh(A, symmetrize_input=False))[::-1], _eigh_backward)
+
+
 @natives
 def linalg_eigh(A, UPLO):
-    vectors, values = linalg.eigh(hermitian(A, UPLO in "lL"), lower=True, symmetrize_input=False)
-    return values, vectors
+    return tuple(_eigh(hermitian(A, UPLO in "lL")))
+
+
+def _svd_backward(A, factors, cotangents):
+    """As PyTorch's ``svd_backward`` (Townsend 2016, https://j-towns.github.io/papers/svd-derivative.pdf).
+
+    The vectors' phases are free; what a loss that does not depend on them leaves of their gradient is
+    ``diag(U^H gU) / 2S``.
+    """
+    (U, S, Vh), (gU, gS, gVh) = factors, cotangents
+    left, right = adjoint(U) @ gU, Vh @ adjoint(gVh)
+    left, right = left - adjoint(left), right - adjoint(right)
+    diagonal = gS
+    if jnp.iscomplexobj(A):
+        diagonal = gS + _ratio(jnp.diagonal(left, axis1=-2, axis2=-1), 2 * S)
+    gradient = U @ _over_gaps(left * S[..., None, :] + S[..., :, None] * right, S * S, diagonal) @ Vh
+    rows, columns = A.shape[-2:]
+    if rows > columns:
+        outside = _ratio(gU, S[..., None, :])
+        gradient += (outside - U @ (adjoint(U) @ outside)) @ Vh
+    if rows < columns:
+        outside = _ratio(gVh, S[..., :, None])
+        gradient += U @ (outside - (outside @ adjoint(Vh)) @ Vh)
+    return gradient
+
+
+_svd = _pulled_back(lambda A: tuple(linalg.svd(A, full_matrices=False)), _svd_backward)
 
 
 @natives
@@ -145,7 +210,7 @@ def thin_svd(A):
         shapes = (A.shape[-2], rank), (rank,), (rank, A.shape[-1])
         U, S, Vh = (jnp.zeros((*A.shape[:-2], *shape), A.dtype) for shape in shapes)
         return U, S.real, Vh
-    return linalg.svd(A, full_matrices=False)
+    return _svd(A)
 
 
 # ---- LDL -----------------------------------------------------------------------------------------------------------

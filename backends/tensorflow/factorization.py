@@ -156,6 +156,11 @@ def _eliminated(A):
     return packed, pivots, order
 
 
+def reordered(matrices, order):
+    """The rows of each matrix ``(b, m, n)`` in its order ``(b, m)``; the gradient of an empty gather would fail."""
+    return tf.gather(matrices, order, batch_dims=1, axis=1) if math.prod(matrices.shape) else matrices
+
+
 def factored(A):
     """The packed factors of ``A (b, m, n)`` with gradients, the pivots and the rows' order.
 
@@ -165,7 +170,7 @@ def factored(A):
     packed, pivots, order = _eliminated(tf.stop_gradient(A))
     rows, columns = A.shape[1:]
     rank = min(rows, columns)
-    sorted_ = tf.gather(A, order, batch_dims=1, axis=1)
+    sorted_ = reordered(A, order)
     value = packed[:, :rank, :rank]
 
     def backward(_, square, cotangents):
@@ -300,10 +305,16 @@ def geqrf(input):
 # ---- eigenvalues and singular values -------------------------------------------------------------------------------
 
 
-def _gaps(values):
-    """``values[j] - values[i]`` at (i, j), and 1 on the diagonal."""
-    gaps = values[..., None, :] - values[..., :, None]
-    return tf.linalg.set_diag(gaps, tf.ones_like(values))
+def _ratio(numerator, denominator):
+    """A quotient with 0 / 0 = 0: of equal or vanishing values whose vectors nobody uses."""
+    denominator = tf.cast(denominator, numerator.dtype)
+    return numerator / tf.where((denominator == 0) & (numerator == 0), tf.ones_like(denominator), denominator)
+
+
+def _over_gaps(numerator, values, diagonal):
+    """``numerator[i, j] / (values[j] - values[i])`` beside ``diagonal``."""
+    gaps = tf.linalg.set_diag(values[..., None, :] - values[..., :, None], tf.ones_like(values))
+    return tf.linalg.set_diag(_ratio(numerator, gaps), tf.cast(diagonal, numerator.dtype))
 
 
 def _eig_backward(A, factors, cotangents):
@@ -312,7 +323,7 @@ def _eig_backward(A, factors, cotangents):
     inner = tf.matmul(V, gV, adjoint_a=True)
     along = tf.cast(tf.math.real(tf.linalg.diag_part(inner)), V.dtype)
     inner -= tf.matmul(V, V * along[..., None, :], adjoint_a=True)
-    inner = tf.linalg.set_diag(inner / tf.math.conj(_gaps(values)), gvalues)
+    inner = _over_gaps(inner, tf.math.conj(values), gvalues)
     gradient = tf.linalg.solve(adjoint(V), tf.matmul(inner, V, adjoint_b=True))
     return gradient if A.dtype.is_complex else tf.math.real(gradient)
 
@@ -328,8 +339,7 @@ def linalg_eig(A):
 def _eigh_backward(_, factors, cotangents):
     """Boeddeker et al. 2017, https://arxiv.org/abs/1701.00392, for orthonormal eigenvectors."""
     (values, V), (gvalues, gV) = factors, cotangents
-    inner = tf.matmul(V, gV, adjoint_a=True) / tf.cast(_gaps(values), V.dtype)
-    inner = tf.linalg.set_diag(inner, tf.cast(gvalues, V.dtype))
+    inner = _over_gaps(tf.matmul(V, gV, adjoint_a=True), values, gvalues)
     return V @ tf.matmul(inner, V, adjoint_b=True)
 
 
@@ -358,18 +368,17 @@ def _svd_backward(A, factors, cotangents):
     left -= adjoint(left)
     right = tf.matmul(Vh, gVh, adjoint_b=True)
     right -= adjoint(right)
-    inner = (left * values[..., None, :] + values[..., :, None] * right) / tf.cast(_gaps(S * S), A.dtype)
     diagonal = tf.cast(gS, A.dtype)
     if A.dtype.is_complex:
-        diagonal += tf.linalg.diag_part(left) / (2 * values)
-    inner = tf.linalg.set_diag(inner, diagonal)
+        diagonal += _ratio(tf.linalg.diag_part(left), 2 * values)
+    inner = _over_gaps(left * values[..., None, :] + values[..., :, None] * right, S * S, diagonal)
     rows, columns = A.shape[-2:]
     gradient = U @ inner @ Vh
     if rows > columns:
-        outside = gU / values[..., None, :]
+        outside = _ratio(gU, values[..., None, :])
         gradient += (outside - U @ tf.matmul(U, outside, adjoint_a=True)) @ Vh
     if rows < columns:
-        outside = gVh / values[..., :, None]
+        outside = _ratio(gVh, values[..., :, None])
         gradient += U @ (outside - tf.matmul(outside, Vh, adjoint_b=True) @ Vh)
     return gradient
 

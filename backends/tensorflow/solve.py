@@ -16,6 +16,7 @@ from unified.backends.tensorflow.factorization import (
     factored,
     first_zero,
     hermitian,
+    reordered,
     unpacked_ldl,
 )
 
@@ -26,7 +27,7 @@ def _solved(A, B):
     """The solution by our own LU factorization, which singular matrices do not stop, and the first pivot of 0."""
     batch, rows = math.prod(A.shape[:-2]), A.shape[-1]
     packed, _, order = factored(tf.reshape(A, (batch, rows, rows)))
-    right = tf.gather(tf.reshape(B, (batch, *B.shape[-2:])), order, batch_dims=1, axis=1)
+    right = reordered(tf.reshape(B, (batch, *B.shape[-2:])), order)
     unit = tf.linalg.set_diag(packed, tf.ones((batch, rows), A.dtype))
     inner = tf.linalg.triangular_solve(unit, right)
     solution = tf.linalg.triangular_solve(packed, inner, lower=False)

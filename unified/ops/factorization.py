@@ -16,7 +16,7 @@ from unified.ops import _matrix_checks as checks
 from unified.ops.elementwise import add, mul, sub
 from unified.ops.indexing import index_select, narrow
 from unified.ops.linalg import matmul
-from unified.ops.shape import cat, reshape, tril, triu, unsqueeze
+from unified.ops.shape import cat, reshape, transpose, tril, triu, unsqueeze
 
 __all__ = [
     "cholesky", "geqrf", "lu", "lu_unpack", "orgqr", "ormqr", "qr", "svd", "triangular_solve",
@@ -243,7 +243,8 @@ def permutation_matrix(pivots: Tensor, like: Tensor) -> Tensor:
     size = like.shape[-2]
     order = _permutation(pivots, size)
     rows = index_select(identity(like, size, size), 0, reshape(order, (-1,)))
-    return reshape(rows, (*order.shape, size)).mT
+    transposed = reshape(rows, (*order.shape, size))
+    return transpose(transposed, -2, -1)
 
 
 @composite(name="lu_unpack", check=checks.unpacked)

@@ -354,7 +354,8 @@ def linalg_cond(A: Tensor, p: float | str | None = None) -> Tensor:
     singular value, -2 its reciprocal. Singular matrices have an infinite one.
     """
     if not math.prod(A.shape[-2:]):
-        return A.new_zeros(A.shape[:-2], dtype=_real(A.dtype))
+        nothing: Tensor = A.new_zeros(A.shape[:-2], dtype=_real(A.dtype))
+        return nothing
     if p in (None, 2, -2):
         values = linalg_svdvals(A)
         largest, smallest = values[..., 0], values[..., -1]
