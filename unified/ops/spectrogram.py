@@ -14,7 +14,7 @@ from unified.ops import fft
 from unified.ops.creation import new_ones, new_tensor, new_zeros
 from unified.ops.elementwise import div, mul, square
 from unified.ops.indexing import index_add, index_select
-from unified.ops.shape import constant_pad, pad, reshape, transpose, unsqueeze
+from unified.ops.shape import constant_pad, pad, reshape, split_lengths, transpose, unsqueeze
 
 __all__ = ["istft", "stft"]
 
@@ -203,7 +203,8 @@ def istft(
     weight = _overlapped(unsqueeze(square(shape), 0).expand((1, frames, n_fft)), places, total)
     start = n_fft // 2 if center else 0
     end = start + length if length is not None else total - start
-    result = div(signal[:, start:end], weight[:, start:end])
+    pieces = (start, min(end, total) - start, max(total - end, 0))
+    result = div(split_lengths(signal, pieces, 1)[1], split_lengths(weight, pieces, 1)[1])
     if end > total:
         result = constant_pad(result, (0, end - total), 0)
     return reshape(result, (-1,)) if input.ndim == 2 else result
