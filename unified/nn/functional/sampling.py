@@ -56,7 +56,7 @@ def grid_sample(
     """``input (N, C, H, W)`` read at the points ``grid (N, H', W', 2)``: ``(N, C, H', W')``.
 
     Points are (x, y) with -1 and 1 for the edges of the image. Three dimensions: ``(N, C, D, H, W)`` at
-    ``(N, D', H', W', 3)``, points (x, y, z).
+    ``(N, D', H', W', 3)``, points (x, y, z). Positions have the grid's precision, which in half precision is coarse.
 
     Args:
         mode: "bilinear" (over all spatial dimensions), "nearest" or, in two dimensions, "bicubic".
@@ -68,17 +68,16 @@ def grid_sample(
     """
     lengths = tuple(input.shape[2:])
     aligned = bool(align_corners)
-    points = _windows.widened(grid)
     axes: list[list[Term]] = []
     for length, place in zip(lengths, range(len(lengths) - 1, -1, -1), strict=True):
         pad = functools.partial(_padded, length=length, mode=padding_mode, aligned=aligned)
-        coordinate = _unnormalized(points[..., place], length, aligned)
+        coordinate = _unnormalized(grid[..., place], length, aligned)
         if mode == "bicubic":
             axes.append([(pad(position), weight) for position, weight in _cubic(coordinate)])
         else:
             axes.append(_linear(pad(coordinate)) if mode == "bilinear" else _nearest(pad(coordinate)))
     channels = input.shape[1]
-    rows = _windows.widened(input).permute((0, *range(2, input.ndim), 1)).reshape((-1, channels))
+    rows = input.permute((0, *range(2, input.ndim), 1)).reshape((-1, channels))
     total: Tensor | None = None
     for terms in itertools.product(*axes):
         term = _read(rows, lengths, [position for position, _ in terms])
@@ -87,7 +86,7 @@ def grid_sample(
             term = term * functools.reduce(operator.mul, weights).unsqueeze(-1)
         total = term if total is None else total + term
     assert total is not None
-    sampled: Tensor = total.movedim(-1, 1).to(input.dtype)
+    sampled: Tensor = total.movedim(-1, 1)
     return sampled
 
 
