@@ -11,11 +11,6 @@ natives = Natives()
 _IMPOSSIBLE = -1e30  # a log-probability of 0 that can be subtracted from itself
 
 
-@natives
-def stop_gradient(input):
-    return tf.stop_gradient(input)
-
-
 def _cut_off_logs(input):
     lowest = tf.constant(-100, input.dtype)
     return tf.maximum(tf.math.log(input), lowest), tf.maximum(tf.math.log1p(-input), lowest)

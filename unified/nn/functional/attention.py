@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from unified._dispatch import composite, op
-from unified._dtype import DType, bool_
+from unified._dtype import DType, bool_, float32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.nn.functional import _checks
@@ -36,8 +36,11 @@ def attention(
 ) -> Tensor:
     """``softmax(query @ key.T * scale + mask) @ value``, the weights thinned by ``dropout_mask``.
 
-    A query that may see no key gets 0, as in PyTorch.
+    A query that may see no key gets 0, as in PyTorch. Elements of 16 bits are computed with in 32.
     """
+    dtype = query.dtype
+    if dtype.itemsize == 2:
+        query, key, value = (each.to(float32) for each in (query, key, value))
     scores = matmul(query * scale, key.transpose(-2, -1))
     if is_causal:
         scores = where(causal_mask(query, key), scores, -math.inf)
@@ -49,7 +52,8 @@ def attention(
         weights = where(blind, 0.0, softmax(where(blind, 0.0, scores), -1))
     if dropout_mask is not None:
         weights = weights * (dropout_mask.to(weights.dtype) * dropout_scale)
-    return matmul(weights, value)
+    attended: Tensor = matmul(weights, value).to(dtype)
+    return attended
 
 
 def scaled_dot_product_attention(

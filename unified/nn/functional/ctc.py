@@ -69,7 +69,7 @@ def _lengths(name: str, given: Tensor | Sequence[int] | int, batch: int, bound: 
     if isinstance(given, Tensor):
         if given.dtype.kind not in "iu":
             raise DTypeError(f"{_NAME}: {name} must be integers, not {given.dtype.name}")
-        found = given.to(int32).reshape((-1,))
+        found: Tensor = given.to(int32).reshape((-1,))
         if found.shape[0] != batch:
             raise ShapeError(f"{_NAME}: {name} {tuple(given.shape)} must have the shape ({batch},) of the batch")
         return found

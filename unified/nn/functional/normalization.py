@@ -91,7 +91,8 @@ def batch_norm(
         ShapeError: a statistic or parameter has not the shape ``(C,)``, or training sees one value per channel.
     """
     if not input.numel():
-        return input.clone()
+        nothing: Tensor = input.clone()
+        return nothing
     if training:
         _checks.several_values(input, "batch_norm")
     return native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
@@ -313,4 +314,7 @@ def rms_norm(
     return result if weight is None else result * weight
 
 
-_EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+_EPSILON = {
+    "float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7,
+    "complex128": 2.0**-52, "complex64": 2.0**-23,
+}  # fmt: skip
