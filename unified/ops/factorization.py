@@ -443,6 +443,7 @@ def linalg_svdvals(A: Tensor, *, driver: str | None = None) -> Tensor:
 
 @composite(name="svd", check=checks.matrices)
 def _svd(input: Tensor, some: bool = True) -> SVD:
+    """:func:`linalg_svd` with V in place of its adjoint, thin if ``some``."""
     U, S, Vh = linalg_svd(input, not some)
     return SVD(U, S, adjoint(Vh))
 
