@@ -229,9 +229,35 @@ def square(input):
     return input * input if input.dtype != jnp.bool_ else input.astype(jnp.int32)
 
 
+@jax.custom_jvp
+def direction(z):
+    """``z / abs(z)``, and 0 for 0; its derivative divides by ``abs(z)`` once, whose square might underflow."""
+    size = jnp.abs(z)
+    return jnp.where(size == 0, 0, z / jnp.where(size == 0, 1, size))
+
+
+@direction.defjvp
+def _direction_slope(primals, tangents):
+    unit, size = direction(*primals), _modulus(*primals)
+    across = tangents[0] - unit * jnp.real(jnp.conj(unit) * tangents[0])
+    return unit, jnp.where(size == 0, 0, across / jnp.where(size == 0, 1, size))
+
+
+@jax.custom_jvp
+def _modulus(z):
+    return jnp.abs(z)
+
+
+@_modulus.defjvp
+def _modulus_slope(primals, tangents):
+    return _modulus(*primals), jnp.real(jnp.conj(direction(*primals)) * tangents[0])
+
+
 @natives
 def abs(input):
-    return input * sign(input) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)  # abs'(0) is 0
+    if jnp.iscomplexobj(input):
+        return _modulus(input)
+    return input * sign(input) if is_inexact(input) else jnp.abs(input)  # abs'(0) is 0
 
 
 @natives

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.protocol import Natives
+from unified.backends.tensorflow.elementwise import direction, sign
 
 natives = Natives()
 raw = tf.raw_ops
@@ -20,6 +21,11 @@ def imag(input):
     if not input.dtype.is_complex:
         raise TypeError(input.dtype)  # the op's check says it in everyone's words
     return raw.Imag(input=input, Tout=input.dtype.real_dtype)
+
+
+@natives.having("program")
+def sgn(input):
+    return direction(input) if input.dtype.is_complex else sign(input)
 
 
 @natives

@@ -270,10 +270,32 @@ def neg(input):
     return raw.Neg(x=input) if input.dtype not in _UNSIGNED else tf.zeros_like(input) - input
 
 
+def _modulus_kernel(z):
+    return raw.ComplexAbs(x=z, Tout=z.dtype.real_dtype)
+
+
+@tf.custom_gradient
+def direction(z):
+    """``z / abs(z)``, and 0 for 0; its derivative divides by ``abs(z)`` once, whose square might underflow."""
+    unit = tf.math.divide_no_nan(z, tf.cast(_modulus_kernel(z), z.dtype))
+
+    def pull(cotangent):
+        again = direction(z)
+        across = cotangent - again * tf.cast(tf.math.real(tf.math.conj(again) * cotangent), z.dtype)
+        return tf.math.divide_no_nan(across, tf.cast(_modulus(z), z.dtype))
+
+    return unit, pull
+
+
+@tf.custom_gradient
+def _modulus(z):
+    return _modulus_kernel(z), lambda cotangent: tf.cast(cotangent, z.dtype) * direction(z)
+
+
 @natives
 def abs(input):
     if input.dtype.is_complex:
-        return raw.ComplexAbs(x=input, Tout=input.dtype.real_dtype)
+        return _modulus_kernel(input) if tf.executing_eagerly() else _modulus(input)
     if input.dtype in _UNSIGNED or input.dtype == tf.bool:
         return input
     return raw.Abs(x=input)
