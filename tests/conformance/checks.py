@@ -224,13 +224,29 @@ def gradgrad(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtyp
 def _our_results(
     info: Any, ours: Callable[..., Any], sample: Any, translate: Translator, places: list[int]
 ) -> list[un.Tensor]:
-    wrapped = functools.partial(info.gradcheck_wrapper, ours)
+    wrapped = _where_valid(info, ours, sample, translate)
     results = flat(sample.output_process_fn_grad(_ours(wrapped, sample, translate)))
     outputs = [results[i] for i in places]
     for place, output in zip(places, outputs, strict=True):
         if not output.requires_grad:
             raise FailedError(f"result {place} does not require grad")
     return outputs
+
+
+def _where_valid(info: Any, ours: Callable[..., Any], sample: Any, translate: Translator) -> Callable[..., Any]:
+    """``ours`` in the database's wrapper, whose counterpart for masked results takes tensors of PyTorch alone."""
+    if not info.name.startswith("masked."):
+        return functools.partial(info.gradcheck_wrapper, ours)
+    ones = info.gradcheck_wrapper(_named_ones(info.op), sample.input, *sample.args, **sample.kwargs)
+    return lambda *args, **kwargs: un.where(translate(ones != 0), ours(*args, **kwargs), 0)
+
+
+def _named_ones(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def ones(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.ones_like(function(*args, **kwargs))
+
+    return ones
 
 
 def _filled(gradients: Any, leaves: list[torch.Tensor]) -> list[torch.Tensor]:
