@@ -241,11 +241,18 @@ def logsumexp(input, dim, keepdim):
 
     @tf.custom_gradient
     def log_sum(x):
-        value = tf.math.log(tf.reduce_sum(tf.exp(x - largest), dims, keepdims=True)) + largest
+        value = _log(tf.reduce_sum(tf.exp(x - largest), dims, keepdims=True)) + largest
         return value, lambda cotangent: cotangent * tf.math.conj(tf.exp(x - value))
 
     value = log_sum(input)
     return value if keepdim else tf.squeeze(value, dims)
+
+
+def _log(input):
+    """The principal logarithm: XLA takes ``log(exp(z))`` for ``z``, whose imaginary part may be any."""
+    return (
+        tf.complex(tf.math.log(tf.abs(input)), tf.math.angle(input)) if input.dtype.is_complex else tf.math.log(input)
+    )
 
 
 def _normalized(function):

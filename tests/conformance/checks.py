@@ -140,7 +140,7 @@ _UNNAMED = (lambda: None).__name__
 def inplace(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
     """The variant with the trailing underscore, on a copy: the same value, in the Tensor it is called on."""
     method = info.get_inplace()
-    name = method.__name__
+    name = getattr(method, "__name__", _UNNAMED)  # a partial application has none
     theirs = sample.input.clone()
     try:
         method(theirs, *sample.args, **sample.kwargs)
@@ -231,12 +231,29 @@ def gradgrad(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtyp
 def _our_results(
     info: Any, ours: Callable[..., Any], sample: Any, translate: Translator, places: list[int]
 ) -> list[un.Tensor]:
-    results = flat(sample.output_process_fn_grad(_ours(spelling.wrapped(info, ours), sample, translate)))
+    wrapped = _where_valid(info, ours, sample, translate)
+    results = flat(sample.output_process_fn_grad(_ours(wrapped, sample, translate)))
     outputs = [results[i] for i in places]
     for place, output in zip(places, outputs, strict=True):
         if not output.requires_grad:
             raise FailedError(f"result {place} does not require grad")
     return outputs
+
+
+def _where_valid(info: Any, ours: Callable[..., Any], sample: Any, translate: Translator) -> Callable[..., Any]:
+    """``ours`` in the database's wrapper, whose counterpart for masked results takes tensors of PyTorch alone."""
+    if not info.name.startswith("masked."):
+        return spelling.wrapped(info, ours)
+    ones = info.gradcheck_wrapper(_named_ones(info.op), sample.input, *sample.args, **sample.kwargs)
+    return lambda *args, **kwargs: un.where(translate(ones != 0), ours(*args, **kwargs), 0)
+
+
+def _named_ones(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def ones(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.ones_like(function(*args, **kwargs))
+
+    return ones
 
 
 def _filled(gradients: Any, leaves: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -277,9 +294,9 @@ def surface(info: Any, ours: Callable[..., Any], sample: None, dtype: torch.dtyp
         if "." not in info.name and hasattr(torch.Tensor, name) and not hasattr(un.Tensor, name):
             absent.append(f"un.Tensor.{name}")
     variant = info.get_inplace()
-    named = variant is not None and variant.__name__ != _UNNAMED
-    if named and not hasattr(un.Tensor, variant.__name__):
-        absent.append(f"un.Tensor.{variant.__name__}")
+    variant_name = getattr(variant, "__name__", _UNNAMED)
+    if variant_name != _UNNAMED and not hasattr(un.Tensor, variant_name):
+        absent.append(f"un.Tensor.{variant_name}")
     if absent:
         raise FailedError(f"there is no {', '.join(absent)}")
 
