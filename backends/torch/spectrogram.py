@@ -17,6 +17,3 @@ def stft(input, n_fft, hop_length, win_length, window, *options):
         real = input.real.dtype if input.is_complex() else input.dtype
         window = torch.ones(n_fft if win_length is None else win_length, dtype=real, device=input.device)
     return torch.stft(input, n_fft, hop_length, win_length, window, *options)
-
-
-natives(istft=torch.istft)

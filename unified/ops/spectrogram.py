@@ -182,7 +182,7 @@ def istft(
     """The signal that :func:`stft` made these spectra of: ``(..., frequencies, frames) -> (..., length)``.
 
     Overlapping frames are averaged with the squares of the window as weights (Griffin and Lim, 1984). Where all
-    weights of a sample are 0, PyTorch refuses and the other backends, which do not look at values, give NaN or inf.
+    weights of a sample are 0 the result is NaN or inf: PyTorch looks at the values and refuses, which no program can.
 
     Args:
         input: complex.
