@@ -94,7 +94,7 @@ class _BatchNorm(Module):
 
     def _averaging(self, input: Tensor, mean: Tensor, var: Tensor, batches: Tensor) -> Tensor:
         """The running statistics become the mean of all batches: the k-th batch weighs 1 / k."""
-        out, batch_mean, batch_var = batch_norm_train(input, mean, var, self.weight, self.bias, 1.0, self.eps)
+        out, batch_mean, batch_var, *_ = batch_norm_train(input, mean, var, self.weight, self.bias, 1.0, self.eps)
         count = batches.to(mean.dtype)
         mean.copy_(mean + (batch_mean.detach() - mean) / count)
         var.copy_(var + (batch_var.detach() - var) / count)
