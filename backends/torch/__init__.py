@@ -56,10 +56,9 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
-        host = native.detach().cpu().resolve_conj().resolve_neg()
-        if host.dtype is torch.bfloat16:
-            return host.to(torch.float32).numpy().astype(FROM_NATIVE[torch.bfloat16].numpy)
-        return host.numpy()
+        if native.dtype is torch.bfloat16:
+            return native.to(torch.float32).numpy(force=True).astype(FROM_NATIVE[torch.bfloat16].numpy)
+        return native.numpy(force=True)
 
     def to_dlpack(self, native):
         return native.detach().contiguous()
