@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from unified.ops.contraction import linalg_cross as cross
+from unified.ops.contraction import linalg_diagonal as diagonal
+from unified.ops.contraction import linalg_multi_dot as multi_dot
+from unified.ops.contraction import linalg_vander as vander
+from unified.ops.contraction import linalg_vecdot as vecdot
+from unified.ops.distance import linalg_matrix_norm as matrix_norm
+from unified.ops.distance import linalg_norm as norm
 from unified.ops.factorization import linalg_cholesky as cholesky
 from unified.ops.factorization import linalg_cholesky_ex as cholesky_ex
 from unified.ops.factorization import linalg_eig as eig
@@ -18,6 +25,8 @@ from unified.ops.factorization import linalg_qr as qr
 from unified.ops.factorization import linalg_solve_triangular as solve_triangular
 from unified.ops.factorization import linalg_svd as svd
 from unified.ops.factorization import linalg_svdvals as svdvals
+from unified.ops.linalg import matmul
+from unified.ops.reduction import linalg_vector_norm as vector_norm
 from unified.ops.solve import linalg_cond as cond
 from unified.ops.solve import linalg_det as det
 from unified.ops.solve import linalg_inv as inv
@@ -36,22 +45,9 @@ from unified.ops.solve import linalg_tensorsolve as tensorsolve
 from unified.ops.solve import matrix_exp
 
 __all__ = [
-    "cholesky", "cholesky_ex", "cond", "det", "eig", "eigh", "eigvals", "eigvalsh", "householder_product", "inv",
-    "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve",
-    "matrix_exp", "matrix_power", "matrix_rank", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular",
-    "svd", "svdvals", "tensorinv", "tensorsolve",
-]  # fmt: skip
-
-from unified.ops.contraction import linalg_cross as cross
-from unified.ops.contraction import linalg_diagonal as diagonal
-from unified.ops.contraction import linalg_multi_dot as multi_dot
-from unified.ops.contraction import linalg_vander as vander
-from unified.ops.contraction import linalg_vecdot as vecdot
-from unified.ops.distance import linalg_matrix_norm as matrix_norm
-from unified.ops.distance import linalg_norm as norm
-from unified.ops.linalg import matmul
-from unified.ops.reduction import linalg_vector_norm as vector_norm
-
-__all__ = [
-    "cross", "diagonal", "matmul", "matrix_norm", "multi_dot", "norm", "vander", "vecdot", "vector_norm",
+    "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
+    "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq", "lu",
+    "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power",
+    "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd",
+    "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip

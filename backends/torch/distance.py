@@ -10,7 +10,7 @@ from unified.backends.torch.dtype import to_native
 
 natives = Natives()
 
-natives(singular_values=torch.linalg.svdvals, renorm=torch.renorm, pdist=F.pdist,
+natives(renorm=torch.renorm, pdist=F.pdist,
         dist=torch.dist, pairwise_distance=F.pairwise_distance, cosine_similarity=F.cosine_similarity)  # fmt: skip
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import composite, front, op
+from unified._dispatch import composite, front
 from unified._dtype import DType, Number, int32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.ops import _axes, _checks
 from unified.ops.elementwise import abs, add, clamp, div, eq, gt, mul, stop_gradient, sub, where
+from unified.ops.factorization import linalg_svdvals
 from unified.ops.linalg import matmul
 from unified.ops.reduction import Dim, amax, amin, any_empty, linalg_vector_norm, sqrt_flat_at_zero, sum
 from unified.ops.shape import broadcast_tensors, movedim, transpose, unsqueeze
@@ -110,11 +111,6 @@ def _alike(x1: Any, x2: Any, dim: int = 1, eps: Any = 0) -> None:
 # ---- norms -----------------------------------------------------------------------------------------------------
 
 
-@op(name="singular_values", check=_matrices)
-def singular_values(A: Tensor) -> Tensor:  # noqa: N803
-    """Singular values of each matrix, the largest first: ``(..., n, m) -> (..., min(n, m))``."""
-
-
 @composite(name="linalg_matrix_norm", check=_measured_matrices)
 def linalg_matrix_norm(
     A: Tensor,  # noqa: N803
@@ -142,7 +138,7 @@ def linalg_matrix_norm(
         return linalg_vector_norm(A, 2, dim, keepdim)
     matrices = movedim(A, dim, (-2, -1))
     if ord in ("nuc", 2, -2):
-        values = singular_values(matrices)
+        values = linalg_svdvals(matrices)
     else:
         values = linalg_vector_norm(matrices, 1, -2 if ord in (1, -1) else -1)
     if ord == "nuc" or not values.shape[-1]:  # the largest of none is 0
