@@ -9,7 +9,8 @@ import tensorflow as tf
 from unified.backends.protocol import Natives
 from unified.backends.tensorflow.dtype import floating, operands
 from unified.backends.tensorflow.elementwise import abs as magnitude
-from unified.backends.tensorflow.elementwise import is_inexact, unary, with_slopes
+from unified.backends.tensorflow.elementwise import holomorphic, is_inexact, unary, with_slopes
+from unified.backends.tensorflow.elementwise import natives as elementwise
 
 natives = Natives()
 raw = tf.raw_ops
@@ -25,7 +26,7 @@ _EXACT = {bool: tf.bool, int: tf.int64, float: tf.float64, complex: tf.complex12
 
 natives(
     acosh=unary(raw.Acosh), asinh=unary(raw.Asinh),
-    atanh=unary(raw.Atanh),
+    atanh=holomorphic(raw.Atanh, lambda value, x: 1 / (1 - x * x)),
 )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def exp2(input):
 @natives
 def log10(input):
     input = floating(input)
-    return raw.Log(x=input) * tf.constant(1 / math.log(10), input.dtype)
+    return elementwise["log"](input) * tf.constant(1 / math.log(10), input.dtype)
 
 
 def _larger_times_root(x, y):

@@ -49,13 +49,12 @@ def unary(function):
     return native
 
 
-def _root(kernel, slope):
-    """``kernel``, whose derivative TensorFlow's XLA kernels do not conjugate for complex numbers."""
+def holomorphic(kernel, slope):
+    """``kernel``, whose first or second derivative TensorFlow does not conjugate for complex numbers under XLA."""
 
     @tf.custom_gradient
     def differentiable(x):
-        value = kernel(x=x)
-        return value, lambda cotangent: cotangent * tf.math.conj(slope(value, x))
+        return kernel(x=x), lambda cotangent: cotangent * tf.math.conj(slope(differentiable(x), x))
 
     def native(input):
         input = floating(input)
@@ -85,16 +84,22 @@ def _test(function, otherwise, joined):
 
 
 natives(**{name: unary(function) for name, function in {
-    "exp": raw.Exp, "expm1": raw.Expm1, "log": raw.Log, "log1p": raw.Log1p, "sin": raw.Sin, "cos": raw.Cos,
-    "tan": raw.Tan, "asin": raw.Asin, "acos": raw.Acos, "atan": raw.Atan, "sinh": raw.Sinh, "cosh": raw.Cosh,
+    "exp": raw.Exp, "expm1": raw.Expm1, "sin": raw.Sin, "cos": raw.Cos, "sinh": raw.Sinh, "cosh": raw.Cosh,
     "tanh": raw.Tanh, "sigmoid": raw.Sigmoid, "erf": raw.Erf,
 }.items()})  # fmt: skip
 natives(**{name: _comparison(function) for name, function in {
     "lt": raw.Less, "le": raw.LessEqual, "gt": raw.Greater, "ge": raw.GreaterEqual,
 }.items()})  # fmt: skip
 natives(
-    sqrt=_root(raw.Sqrt, lambda value, x: 0.5 / value), rsqrt=_root(raw.Rsqrt, lambda value, x: -0.5 * value / x),
-    reciprocal=_root(raw.Reciprocal, lambda value, x: -value * value), floor=_flat(raw.Floor), ceil=_flat(raw.Ceil),
+    log=holomorphic(raw.Log, lambda value, x: 1 / x), log1p=holomorphic(raw.Log1p, lambda value, x: 1 / (1 + x)),
+    tan=holomorphic(raw.Tan, lambda value, x: 1 + value * value),
+    asin=holomorphic(raw.Asin, lambda value, x: natives["rsqrt"](1 - x * x)),
+    acos=holomorphic(raw.Acos, lambda value, x: -natives["rsqrt"](1 - x * x)),
+    atan=holomorphic(raw.Atan, lambda value, x: 1 / (1 + x * x)),
+    sqrt=holomorphic(raw.Sqrt, lambda value, x: 0.5 / value),
+    rsqrt=holomorphic(raw.Rsqrt, lambda value, x: -0.5 * value / x),
+    reciprocal=holomorphic(raw.Reciprocal, lambda value, x: -value * value),
+    floor=_flat(raw.Floor), ceil=_flat(raw.Ceil),
     isnan=_test(raw.IsNan, False, raw.LogicalOr), isinf=_test(raw.IsInf, False, raw.LogicalOr),
     isfinite=_test(raw.IsFinite, True, raw.LogicalAnd),
 )  # fmt: skip
@@ -259,7 +264,7 @@ def _complex_logaddexp(x, y):
     low, high = tf.where(less, x, y), tf.where(less, y, x)
     gone = tf.math.real(low) == -math.inf
     gap = tf.where(gone, tf.zeros_like(low), low - high)
-    return high + tf.where(gone, tf.zeros_like(low), tf.math.log1p(tf.exp(gap)))
+    return high + tf.where(gone, tf.zeros_like(low), natives["log1p"](tf.exp(gap)))
 
 
 # ---- unary ---------------------------------------------------------------------------------------------------
@@ -314,7 +319,7 @@ def sign(input):
 @natives
 def log2(input):
     input = floating(input)
-    return raw.Log(x=input) * tf.constant(1.4426950408889634, input.dtype)
+    return natives["log"](input) * tf.constant(1.4426950408889634, input.dtype)
 
 
 @natives
