@@ -267,7 +267,8 @@ def _threshold(p: float) -> int:
 @composite(name="are_weights")
 def _are_weights(input: Tensor) -> Tensor:
     """Whether all are finite and not negative, and one of each row is above 0."""
-    return ((input >= 0) & isfinite(input)).all() & (input > 0).any(-1).all()
+    fit: Tensor = ((input >= 0) & isfinite(input)).all() & (input > 0).any(-1).all()
+    return fit
 
 
 @front()
