@@ -307,7 +307,7 @@ def arange(
     if stride == 0 or (last - first) / stride < 0:
         raise ArgumentError(f"arange: step {stride} does not lead from {first} to {last}")
     whole = isinstance(first, int) and isinstance(last, int) and isinstance(stride, int)
-    length = int(-((first - last) // stride)) if whole else math.ceil((last - first) / stride)
+    length = -int((first - last) // stride) if whole else math.ceil((last - first) / stride)
     kept = dtype or (_dtype.int32 if whole else _dtype.float32)
     if kept.kind in "iu":
         first, stride = int(first), int(stride)
