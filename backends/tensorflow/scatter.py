@@ -18,11 +18,6 @@ def _added(input, positions, src):
     return _updated(raw.TensorScatterAdd, input, positions, src)
 
 
-def _read(input, positions):
-    """Not tf.gather: the gradient of that, of one position inside XLA, has no gradient itself."""
-    return raw.GatherNd(params=input, indices=positions[:, None])
-
-
 def _set(input, positions, number):
     return _updated(raw.TensorScatterUpdate, input, positions, tf.fill(positions.shape, tf.cast(number, input.dtype)))
 
@@ -77,13 +72,13 @@ def _reduced(input, positions, src, reduce, include_self):
                 by_input, by_src = _others(input, positions, src, include_self)
             else:
                 by_input = tf.cast(input == value, input.dtype)
-                by_src = tf.cast(src == _read(value, positions), input.dtype)
+                by_src = tf.cast(src == tf.gather(value, positions), input.dtype)
                 ties = _added(by_input, positions, by_src)  # 0 where the value is NaN, which no element equals
-                by_input, by_src = by_input / ties, by_src / _read(ties, positions)
+                by_input, by_src = by_input / ties, by_src / tf.gather(ties, positions)
             to_input = upstream * tf.math.conj(by_input)
             if not include_self:
                 to_input = _set(to_input, positions, 0)
-            return to_input, _read(upstream, positions) * tf.math.conj(by_src)
+            return to_input, tf.gather(upstream, positions) * tf.math.conj(by_src)
 
         return value, gradients
 
@@ -98,7 +93,7 @@ def _others(input, positions, src, include_self):
     by_input = _reduced(filled, positions, src, "prod", include_self) / filled
     zero = src == 0
     zeros = _added(tf.zeros(input.shape, tf.int32), positions, tf.cast(zero, tf.int32))
-    alone = zero & (_read(zeros, positions) == 1)
+    alone = zero & (tf.gather(zeros, positions) == 1)
     without = _reduced(input, positions, tf.where(alone, one, src), "prod", include_self)
-    divided = _read(value, positions) / tf.where(zero, one, src)
-    return by_input, tf.where(alone, _read(without, positions), divided)
+    divided = tf.gather(value, positions) / tf.where(zero, one, src)
+    return by_input, tf.where(alone, tf.gather(without, positions), divided)
