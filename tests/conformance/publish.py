@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from tests.conformance import database, scope
-from tests.conformance.sweep import PLAN, Result, Step
+from tests.conformance.sweep import PLAN, Result, Step, describe
 
 _COLUMNS = ("values", "grad", "gradgrad", "compiled")
 _MARKS = {None: "·", True: "✓", False: "✗"}
@@ -37,8 +37,7 @@ def summarize(results: Sequence[Result], out: TextIO) -> list[Result]:
     """Prints what is not as the published list says, and the counts; returns the former."""
     unexpected = [result for result in results if result.unexpected]
     for result in unexpected:
-        what = result.failure if result.failure is not None else f"PASSES UNEXPECTEDLY: on the list ({result.reason})"
-        print(f"{result.backend} {_title(result.step)} {result.name}: {what}", file=out)
+        print(describe(result), file=out)
     for step, found in _counts(results):
         print(f"{_title(step):24}" + "".join(f"  {b} {count:12}" for b, count in sorted(found.items())), file=out)
     print(f"{len(unexpected)} results are not as the published list says", file=out)

@@ -118,6 +118,13 @@ def report(results: Sequence[Result], out: TextIO) -> list[Result]:
     return [result for result in results if result.unexpected]
 
 
+def describe(result: Result) -> str:
+    """One line on a result that is not as the published list says."""
+    step = result.step
+    said = result.failure if result.failure is not None else f"PASSES, though on the list: {result.reason}"
+    return f"{result.backend} {step.check} {step.dtype or 'default'} seed {step.seed} {result.name}: {said}"
+
+
 def _chunk(task: tuple[str, Sequence[str]]) -> list[Result]:
     backend, names = task
     torch.set_num_threads(1)
@@ -132,5 +139,8 @@ def run_all(backends: Iterable[str], names: Sequence[str], jobs: int, chunks: in
         for done, results in enumerate(pool.imap_unordered(_chunk, tasks), 1):
             found += results
             print(f"{done} of {len(tasks)} parts", file=sys.stderr, flush=True)
+            for result in results:
+                if result.unexpected:
+                    print(describe(result), file=sys.stderr, flush=True)
     order = {name: place for place, name in enumerate(names)}
     return sorted(found, key=lambda result: (PLAN.index(result.step), order[result.name], result.backend))
