@@ -31,10 +31,12 @@ class TorchBackend:
     def implement(self, op, kind):
         if op.whole_program:
             return self.compiler.differentiable(op.composite)
-        function = self.natives.get(op.name) or op.composite
-        if function is None:
+        native = self.natives.get(op.name)
+        if native is not None:
+            return native
+        if op.composite is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the torch backend and no composite")
-        return function
+        return op.guard(op.composite)
 
     def shape(self, native):
         return native.shape

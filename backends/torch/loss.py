@@ -14,7 +14,6 @@ natives(
     margin_ranking_loss=F.margin_ranking_loss, cosine_embedding_loss=F.cosine_embedding_loss,
     binary_cross_entropy=F.binary_cross_entropy, binary_cross_entropy_with_logits=F.binary_cross_entropy_with_logits,
     multilabel_soft_margin_loss=F.multilabel_soft_margin_loss, poisson_nll_loss=F.poisson_nll_loss,
-    gaussian_nll_loss=F.gaussian_nll_loss,
 )  # fmt: skip
 
 
