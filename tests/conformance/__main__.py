@@ -24,6 +24,10 @@ import unified as un
 from tests.conformance import checks, database, publish, sweep
 
 
+KEPT = Path("build/conformance.json")
+"""Results of the last ``--all``, for ``--update``."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.conformance", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -39,6 +43,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--all", action="store_true", help="every check, dtype and backend of the plan")
     parser.add_argument("--jobs", type=int, default=2, help="processes of --all")
+    parser.add_argument("--update", action="store_true", help="take other names' results from the last --all")
     parser.add_argument("--write", type=Path, help="where --all writes its tables, in Markdown")
     options = parser.parse_args()
     names = _chosen(options.names)
@@ -46,9 +51,12 @@ def main() -> int:
     if options.all:
         backends = (options.backend,) if options.backend else un.available_backends()
         results = sweep.run_all(backends, names, options.jobs)
+        if options.update:
+            results = sweep.updated(sweep.load(KEPT), results, backends, names)
+        sweep.keep(KEPT, results)
         unexpected = publish.summarize(results, sys.stdout)
         if options.write is not None:
-            options.write.write_text(publish.page(results, names))
+            options.write.write_text(publish.page(results, database.names_in_scope()))
     elif options.backend is None:
         parser.error("--backend is needed, or --all")
     else:

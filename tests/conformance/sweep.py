@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import torch
@@ -129,6 +131,28 @@ def _chunk(task: tuple[str, Sequence[str]]) -> list[Result]:
     backend, names = task
     torch.set_num_threads(1)
     return [result for step in PLAN for result in run(backend, step, names)]
+
+
+def load(path: Path) -> list[Result]:
+    """Results that :func:`keep` wrote; none where there is no such file."""
+    if not path.exists():
+        return []
+    return [Result(b, Step(*step), *rest) for b, step, *rest in json.loads(path.read_text())]
+
+
+def keep(path: Path, results: Sequence[Result]) -> None:
+    """Writes results, so that a later run of a few names can take the others' from here."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results))
+
+
+def updated(
+    old: Sequence[Result], new: Sequence[Result], backends: Iterable[str], names: Iterable[str]
+) -> list[Result]:
+    """``old`` with what was run anew replaced by ``new``, and what is expected read from the list again."""
+    again = {(backend, name) for backend in backends for name in names}
+    kept = [r for r in old if (r.backend, r.name) not in again and r.step in PLAN]
+    return [r._replace(reason=expected.why(r.name, r.backend, r.step.check, r.step.dtype)) for r in (*kept, *new)]
 
 
 def run_all(backends: Iterable[str], names: Sequence[str], jobs: int, chunks: int = 6) -> list[Result]:
