@@ -161,6 +161,13 @@ def narrow_at(input, dim, start, length):
     return sliced(input, begin, vector(size))
 
 
+@tf.RegisterGradient("XlaDynamicUpdateSlice")
+def _slice_again(op, cotangent):
+    """The second derivative of Slice under XLA: its first is this op, of zeros, and has no derivative of its own."""
+    _, update, begin = op.inputs
+    return None, raw.Slice(input=cotangent, begin=begin, size=vector(update.shape)), None
+
+
 @natives
 def nonzero_positions(input):
     if input.shape.rank == 0:

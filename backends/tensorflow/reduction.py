@@ -117,6 +117,8 @@ def _running_product(input, dim):
 
 def _extreme(function, of_bools):
     def native(input, dim, keepdim):
+        if 0 in input.shape and 0 in [input.shape[index] for index in listed(input, dim)]:
+            raise ValueError("nothing to compare")  # the op's check says it in everyone's words
         if input.dtype == tf.bool:
             return of_bools(input=input, axis=_dims(input, dim), keep_dims=keepdim)
         found = function(input=input, axis=_dims(input, dim), keep_dims=keepdim)

@@ -53,7 +53,7 @@ class DeviationAndMean(NamedTuple):
 def _dims(input: Any, dim: Any) -> tuple[int, ...]:
     """The dimensions that ``dim`` names, each once, counted from the front."""
     rank = len(input.shape)
-    if dim is None or dim == ():
+    if dim is None or (not isinstance(dim, int) and not len(dim)):
         return tuple(range(rank))
     dims = []
     for index in (dim,) if isinstance(dim, int) else dim:
