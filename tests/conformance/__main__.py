@@ -23,7 +23,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # a sw
 import unified as un
 from tests.conformance import checks, database, publish, sweep
 
-
 KEPT = Path("build/conformance.json")
 """Results of the last ``--all``, for ``--update``."""
 
