@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import torch
@@ -13,15 +14,28 @@ natives = Natives()
 
 
 def narrow(function):
-    """PyTorch's 64 bits for a bool tensor with a Python int become the 32 that every backend defaults to."""
+    """``function`` with the result's dtype that every backend has.
+
+    PyTorch's 64 bits for a bool tensor with a Python int become the 32 of all defaults, and the complex32 of halves
+    with complex numbers, for which its kernels are few, complex64.
+    """
 
     def native(input, other):
-        result = function(input, other)
+        try:
+            result = function(input, other)
+        except NotImplementedError:
+            result = function(_single(input), _single(other))
         if result.dtype is torch.int64 and not (_is_wide(input) or _is_wide(other)):
             return result.to(torch.int32)
+        if result.dtype is torch.complex32:
+            return function(_single(input), _single(other))
         return result
 
     return native
+
+
+def _single(value):
+    return value.to(torch.float32) if isinstance(value, torch.Tensor) and value.dtype is torch.float16 else value
 
 
 def _is_wide(value):
@@ -69,15 +83,15 @@ def square(input):
 
 @natives
 def div(input, other, rounding_mode):
-    return input / other if rounding_mode is None else torch.div(input, other, rounding_mode=rounding_mode)
+    return _divide(input, other) if rounding_mode is None else torch.div(input, other, rounding_mode=rounding_mode)
+
+
+_divide = narrow(operator.truediv)
 
 
 @natives
 def where(condition, input, other):
-    result = torch.where(condition, input, other)
-    if result.dtype is torch.int64 and not (_is_wide(input) or _is_wide(other)):
-        return result.to(torch.int32)
-    return result
+    return narrow(functools.partial(torch.where, condition))(input, other)
 
 
 @natives
