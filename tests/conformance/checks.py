@@ -52,7 +52,7 @@ def _samples(check: str, info: Any, dtype: torch.dtype, seed: int, limit: int) -
     if check == "errors":
         torch.manual_seed(seed)
         refused = info.error_inputs("cpu") if info.error_inputs_func is not None else []
-        return [error for error in refused if database.strided(error.sample_input)]
+        return [error for error in refused if database.expressible(error.sample_input)]
     if check == "inplace":
         if info.get_inplace() is None:
             return []

@@ -60,12 +60,15 @@ def _on_torch(ours: Function, dtype: torch.dtype) -> Function:
 
 
 def wide(sample: Any) -> Any:
-    """The sample with float32 and complex64 arguments in 64 bits."""
+    """The sample with its floating-point and complex arguments in 64 bits."""
     duplicate = type(sample)(_wide(sample.input), args=_wide(sample.args), kwargs=_wide(sample.kwargs))
     return duplicate.with_metadata(output_process_fn_grad=sample.output_process_fn_grad)
 
 
-_WIDER = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+_WIDER = {
+    torch.float32: torch.float64, torch.complex64: torch.complex128,
+    torch.bfloat16: torch.float64, torch.float16: torch.float64,
+}  # fmt: skip
 
 
 def _wide(value: Any) -> Any:
@@ -115,6 +118,8 @@ def pointed_to(info: Any, sample: Any) -> Function:
         members = flat(result)
         indices = members[-1]
         indices = indices.long() if isinstance(indices, torch.Tensor) else torch.from_numpy(indices.numpy()).long()
+        if indices.ndim < sample.input.ndim:
+            indices = indices.unsqueeze(dim)
         return [*members[:-1], *torch.gather(sample.input, dim, indices).flatten().tolist()]
 
     return elements

@@ -57,7 +57,7 @@ RANDOM = {
 }  # fmt: skip
 """Names that may draw random numbers; where a sample does, see ``oracle.function_of``."""
 
-ORDERS: dict[str, int] = {"sort": 0, "argsort": 0, "topk": 1}
+ORDERS: dict[str, int] = {"sort": 0, "argsort": 0, "topk": 1, "kthvalue": 1, "mode": 0}
 """Names whose indices PyTorch leaves open among equal elements, and where ``dim`` stands in the arguments that follow
 the input; see ``oracle.pointed_to``."""
 

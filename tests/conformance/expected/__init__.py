@@ -26,11 +26,11 @@ EXPECTED: list[Expected] = [
 ]
 
 
-def why(name: str, backend: str, check: str, dtype: str) -> str | None:
-    """The reason why this is expected to fail, or None."""
+def find(name: str, backend: str, check: str, dtype: str) -> Expected | None:
+    """The entry that foresees a failure here, or None."""
     for entry in EXPECTED:
         if backend in entry.backends and check in entry.checks:
             matches = any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.names)
             if matches and any(fnmatch.fnmatchcase(dtype, pattern) for pattern in entry.dtypes):
-                return entry.reason
+                return entry
     return None

@@ -9,5 +9,6 @@ EXPECTED: list[Expected] = [
         backends=("jax", "tensorflow"),
         checks=("values",),
         dtypes=("bfloat16",),
+        always=False,
     ),
 ]
