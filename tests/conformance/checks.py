@@ -80,18 +80,20 @@ def _explained(error: BaseException) -> str:
     return f"{place}{type(error).__name__}: {_brief(str(error), 300)}"
 
 
-def _compare(found: list[Any], expected: list[Any], precise: Callable[[], list[Any]], what: str) -> None:
+def _compare(
+    found: list[Any], expected: list[Any], precise: Callable[[], list[Any]], what: str, loosen: float = 1.0
+) -> None:
     """Raises FailedError unless all results agree; asks for the 64-bit word only where one does not at once."""
     if len(found) != len(expected):
         raise FailedError(f"{what}: {len(found)} results for {len(expected)}")
     exact: list[Any] | None = None
     for index, (one, other) in enumerate(zip(found, expected, strict=True)):
-        apart = compare.difference(one, other)
+        apart = compare.difference(one, other, loosen=loosen)
         if apart is not None:
             if exact is None:
                 exact = _or_nothing(precise)
             if len(exact) == len(expected) and isinstance(exact[index], torch.Tensor):
-                apart = compare.difference(one, other, exact[index])
+                apart = compare.difference(one, other, exact[index], loosen)
         if apart is not None:
             raise FailedError(f"{what} {index}: {apart}")
 
@@ -127,7 +129,7 @@ def _values(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype
     def precise() -> list[Any]:
         return process(oracle.call(theirs, oracle.wide(sample))) if theirs is info.op else []  # a second draw differs
 
-    _compare(process(found), process(expected), precise, "result")
+    _compare(process(found), process(expected), precise, "result", compare.LOOSER.get(info.name, 1.0))
 
 
 def _same_shapes(found: list[Any], expected: list[Any]) -> None:

@@ -26,6 +26,11 @@ TOLERANCES = {
     torch.float16: (2e-3, 2e-3),
 }
 SLACK = 20.0
+LOOSER = {
+    # its samples have logits of some hundreds, so that their last place moves the softmax by 1e-5 to 1e-4
+    "nn.functional.multi_head_attention_forward": 10.0,
+}
+"""Names whose tolerances are so many times wider, with the reason."""
 
 
 def same_kind(ours: un.DType, theirs: torch.dtype) -> bool:

@@ -2,4 +2,13 @@
 
 from tests.conformance.expected.entry import Expected
 
-EXPECTED: list[Expected] = []
+EXPECTED: list[Expected] = [
+    Expected(
+        ("matrix_exp",),
+        "PyTorch's bfloat16 kernel overflows to NaN where ours, which computes in float32, has a number",
+        backends=("jax", "tensorflow"),
+        checks=("values",),
+        dtypes=("bfloat16",),
+        always=False,
+    ),
+]
