@@ -8,8 +8,6 @@ from unified.backends.protocol import Natives
 
 natives = Natives()
 
-natives(complex_pairs=torch.view_as_real)
-
 
 @natives
 def stft(input, n_fft, hop_length, win_length, window, *options):

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import composite, op
+from unified._dispatch import composite
 from unified._dtype import int32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, ShapeError
 from unified.ops import fft
+from unified.ops.complex import view_as_real
 from unified.ops.creation import new_ones, new_tensor, new_zeros
 from unified.ops.elementwise import div, mul, square
 from unified.ops.indexing import index_add, index_select
@@ -95,11 +96,6 @@ def _synthesizes(
         raise DTypeError("a complex window makes the signal complex; pass return_complex=True")
 
 
-@op(name="complex_pairs")
-def complex_pairs(input: Tensor) -> Tensor:
-    """Real and imaginary parts as a new last dimension of 2."""
-
-
 def _full_window(like: Tensor, window: Tensor | None, n_fft: int, width: int) -> Tensor:
     """The window in the middle of ``n_fft`` elements, the others 0; ones where none is given."""
     dtype = window.dtype if window is not None else like.dtype
@@ -163,7 +159,7 @@ def stft(
     result = transpose(spectra, 1, 2)
     result = reshape(result, tuple(result.shape[1:])) if input.ndim == 1 else result
     complex_ = seen.dtype.is_complex if return_complex is None else return_complex
-    return result if complex_ else complex_pairs(result)
+    return result if complex_ else view_as_real(result)
 
 
 @composite(methods=("istft",), check=_synthesizes)
