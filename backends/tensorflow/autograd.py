@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from unified.backends.tensorflow.dtype import mark_number
+from unified.backends.tensorflow.dtype import mark_number, scalar
 
 XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
@@ -99,7 +99,7 @@ def _leaf(value, leaves, args):
     number = not tf.is_tensor(value)
     if number:
         wide = any(tf.is_tensor(arg) and arg.dtype in _WIDE for arg in args)
-        value = tf.constant(value, _NUMBER_DTYPES[wide].get(type(value)))
+        value = scalar(value, _NUMBER_DTYPES[wide].get(type(value)))
     leaves.append(value)
     return (tuple(value.shape), value.dtype, number)
 

@@ -64,7 +64,13 @@ def _made(value, dtype):
         value = int(value)
     if dtype.is_integer and not dtype.min <= value <= dtype.max:  # wraps around, as in PyTorch
         return tf.cast(tf.constant(value, tf.int64), dtype)
-    return tf.constant(value, dtype)
+    return scalar(value, dtype)
+
+
+def scalar(value, dtype):
+    """A 0-d tensor of a Python number. TensorFlow keeps its eager ones by value, and takes -0.0 for 0.0."""
+    negative_zero = value == 0 and isinstance(value, float) and math.copysign(1.0, value) < 0
+    return tf.negative(tf.constant(0.0, dtype)) if negative_zero else tf.constant(value, dtype)
 
 
 def mark_number(traced, number):

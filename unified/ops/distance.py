@@ -206,9 +206,7 @@ def norm(
     if p == "nuc":
         rows, columns = (-2, -1) if dim is None else _pair(dim)
         return linalg_matrix_norm(input, "nuc", (rows, columns), keepdim, dtype=dtype)
-    if isinstance(p, str) and p != "fro":
-        raise ArgumentError(f"norm: p must be a number, 'fro' or 'nuc', not {p!r}")
-    order = 2.0 if p is None or isinstance(p, str) else p
+    order: Any = 2.0 if p in (None, "fro") else p
     return linalg_vector_norm(input, order, dim, keepdim, dtype=dtype)
 
 

@@ -83,7 +83,7 @@ def _reduces_moments(input: Any, dim: Any = None, *_: Any) -> None:
 
 def _measures(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> None:
     if not isinstance(ord, (int, float)):
-        raise ArgumentError(f"the order of a vector norm is a number, not {ord!r}")
+        raise ArgumentError(f"ord or p must be a number, 'fro' or 'nuc', not {ord!r}")
     dims = _dims(x, dim)
     for found in (x.dtype, dtype or x.dtype):
         if not found.is_inexact:

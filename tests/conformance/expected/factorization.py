@@ -13,7 +13,7 @@ EXPECTED: list[Expected] = [
     ),
     Expected(
         ("linalg.lstsq",),
-        "PyTorch's own kernel decides by the rank whether there are residuals, so that its tracer has no shape for them",
+        "PyTorch's kernel decides by the rank whether there are residuals, so that its tracer has no shape for them",
         backends=("torch",),
         checks=("compiled",),
     ),
