@@ -343,7 +343,12 @@ def _eigh_backward(_, factors, cotangents):
     return V @ tf.matmul(inner, V, adjoint_b=True)
 
 
-_eigh = differentiable(lambda A: tuple(tf.linalg.eigh(A)), _eigh_backward)
+def _eigh_forward(A):
+    values, V = tf.linalg.eigh(A)
+    return tf.math.real(values), V  # of a complex matrix they come as complex numbers
+
+
+_eigh = differentiable(_eigh_forward, _eigh_backward)
 
 
 @natives.having("program", "unjitted")
