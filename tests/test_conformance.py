@@ -11,9 +11,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import torch
 
 import unified as un
-from tests.conformance import database, expected, scope, sweep
+from tests.conformance import checks, database, expected, scope, sweep
 
 _ROOT = Path(__file__).parents[1]
 EVERY = 4
@@ -48,19 +49,19 @@ def test_every_name_is_there(backend: str) -> None:
 
 
 def test_a_failure_is_noticed() -> None:
-    """The harness tells a wrong result from a right one: an op that is off in one element fails."""
-    step = sweep.Step("values", "", 4)
+    """The harness tells a wrong result from a right one, by value, by shape and by dtype."""
+    (info,) = database.entries()["exp"]
+    (drawn,) = database.samples(info, torch.float32, False, 0, 1)
+    wrong = {
+        "elements differ": lambda x: un.exp(x) + (x == x.max()) * 0.01,
+        "shape": lambda x: un.exp(x)[None],
+        "dtype": lambda x: un.exp(x).to(un.float16),
+    }
     with un.backend("torch"):
-        from tests.conformance import checks
-
-        (info,) = database.entries()["exp"]
-        (drawn, *_) = database.samples(info, info_dtype := sweep._entries(step, "exp")[0][1], False, 0, 1)
-        with pytest.raises(checks.FailedError, match="elements differ"):
-            checks.values(info, lambda x: un.exp(x) + (x == x.max()) * 0.01, drawn, info_dtype)
-        with pytest.raises(checks.FailedError, match="shape"):
-            checks.values(info, lambda x: un.exp(x)[None], drawn, info_dtype)
-        with pytest.raises(checks.FailedError, match="dtype"):
-            checks.values(info, lambda x: un.exp(x).to(un.float16), drawn, info_dtype)
+        checks.values(info, un.exp, drawn, torch.float32)
+        for words, function in wrong.items():
+            with pytest.raises(checks.FailedError, match=words):
+                checks.values(info, function, drawn, torch.float32)
 
 
 def test_lists_name_only_what_exists() -> None:
