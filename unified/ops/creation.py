@@ -210,6 +210,7 @@ def make_full_like(input: Tensor, value: Scalar, dtype: DType | None) -> Tensor:
     """A Tensor of the shape, device and (unless given) dtype of ``input``, filled with ``value``."""
 
 
+@front()
 def full(
     size: Any,
     fill_value: Number,
@@ -236,24 +237,28 @@ def _lengths(name: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     return found
 
 
+@front()
 def zeros(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Zeros, float32 unless ``dtype`` is given. ``un.zeros(2, 3)`` and ``un.zeros((2, 3))`` are the same."""
     made = make_full(_lengths("zeros", size), 0.0, dtype or _dtype.float32, _place(device))
     return made.requires_grad_() if requires_grad else made
 
 
+@front()
 def ones(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Ones, float32 unless ``dtype`` is given. ``un.ones(2, 3)`` and ``un.ones((2, 3))`` are the same."""
     made = make_full(_lengths("ones", size), 1.0, dtype or _dtype.float32, _place(device))
     return made.requires_grad_() if requires_grad else made
 
 
+@front()
 def empty(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """A Tensor to be written to; zeros, because uninitialised memory would differ from run to run."""
     made = make_full(_lengths("empty", size), 0.0, dtype or _dtype.float32, _place(device))
     return made.requires_grad_() if requires_grad else made
 
 
+@front()
 def eye(
     n: int, m: int | None = None, *, dtype: DType | None = None, device: Place = None, requires_grad: bool = False
 ) -> Tensor:
@@ -264,6 +269,7 @@ def eye(
     return _required(made, requires_grad)
 
 
+@front()
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Place = None) -> Tensor:
     """Row and column numbers of the lower triangle of a ``(row, col)`` matrix, ``(2, n)``, row by row; int32.
 
@@ -273,6 +279,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = N
     return from_host(current_backend(), np.stack(np.tril_indices(row, offset, col)), dtype, device)
 
 
+@front()
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Place = None) -> Tensor:
     """Row and column numbers of the upper triangle, which begins ``offset`` diagonals above the main one.
 
@@ -317,6 +324,7 @@ def arange(
     return _required(from_host(current_backend(), values, kept, device), requires_grad)
 
 
+@front()
 def linspace(
     start: Operand, end: Operand, steps: int, *, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
@@ -332,6 +340,7 @@ def linspace(
     return _required(_spaced(start, end, steps, None, dtype, device), requires_grad)
 
 
+@front()
 def logspace(
     start: Operand, end: Operand, steps: int, base: float = 10.0, *, dtype: DType | None = None,
     device: Place = None, requires_grad: bool = False,

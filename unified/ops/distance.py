@@ -151,6 +151,7 @@ def linalg_matrix_norm(
     return result
 
 
+@front()
 def linalg_norm(
     A: Tensor,  # noqa: N803
     ord: float | str | None = None,

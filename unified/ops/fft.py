@@ -228,6 +228,7 @@ def ihfftn(input: Tensor, s: Sequence[int] | None = None, dim: Dims = None, norm
 # ---- frequencies -----------------------------------------------------------------------------------------------
 
 
+@front()
 def fftfreq(
     n: int,
     d: float = 1.0,
@@ -244,6 +245,7 @@ def fftfreq(
     return tensor(values, dtype=dtype or float32, device=device, requires_grad=requires_grad)
 
 
+@front()
 def rfftfreq(
     n: int,
     d: float = 1.0,

@@ -311,6 +311,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return _getitem(flat, mask.expand(shape).reshape((-1,)))
 
 
+@front()
 def where(condition: Tensor, input: Operand | None = None, other: Operand | None = None) -> Any:
     """``input`` where ``condition`` holds, else ``other``; without those two ``nonzero(condition, as_tuple=True)``.
 

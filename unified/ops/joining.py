@@ -158,11 +158,13 @@ def atleast_3d(*tensors: Any) -> Any:
 # ---- joining -------------------------------------------------------------------------------------------------
 
 
+@front()
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along the second dimension, vectors as columns. Example: ``(2,), (2, 3) -> (2, 4)``."""
     return cat([reshape(tensor, (-1, 1)) if tensor.ndim < 2 else tensor for tensor in tensors], 1)
 
 
+@front()
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along the third dimension, each as :func:`atleast_3d` makes it."""
     return cat(list(atleast_3d(list(tensors))), 2)

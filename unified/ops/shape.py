@@ -257,12 +257,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Joined along a new dimension. Example: ``stack([(3,), (3,)], dim=1) -> (3, 2)``."""
 
 
+@front()
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along the second dimension, vectors along the first."""
     grown = [reshape(tensor, (1,)) if tensor.ndim == 0 else tensor for tensor in tensors]
     return cat(grown, 0 if grown and grown[0].ndim == 1 else 1)
 
 
+@front()
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along the first dimension, vectors as rows."""
     return cat([reshape(tensor, (1, -1)) if tensor.ndim < 2 else tensor for tensor in tensors], 0)

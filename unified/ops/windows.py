@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unified._device import device as Device
+from unified._dispatch import front
 from unified._dtype import DType, float32, float64
 from unified._selection import current_backend
 from unified._tensor import Tensor
@@ -198,6 +199,7 @@ def _older(name: str, values: Any, dtype: DType | None, device: Place, requires_
     return _made(values, dtype, device, requires_grad)
 
 
+@front()
 def hamming_window(
     window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *,
     dtype: DType | None = None, device: Place = None, requires_grad: bool = False,
@@ -207,6 +209,7 @@ def hamming_window(
     return _older("hamming_window", values, dtype, device, requires_grad)
 
 
+@front()
 def hann_window(
     window_length: int, periodic: bool = True, *, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
@@ -216,6 +219,7 @@ def hann_window(
     return _older("hann_window", values, dtype, device, requires_grad)
 
 
+@front()
 def blackman_window(
     window_length: int, periodic: bool = True, *, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
@@ -225,6 +229,7 @@ def blackman_window(
     return _older("blackman_window", values, dtype, device, requires_grad)
 
 
+@front()
 def bartlett_window(
     window_length: int, periodic: bool = True, *, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
@@ -234,6 +239,7 @@ def bartlett_window(
     return _older("bartlett_window", values, dtype, device, requires_grad)
 
 
+@front()
 def kaiser_window(
     window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: DType | None = None,
     device: Place = None, requires_grad: bool = False,

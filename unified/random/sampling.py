@@ -125,6 +125,7 @@ def _finish(values: Tensor, device: Place, requires_grad: bool) -> Tensor:
     return values.requires_grad_() if requires_grad else values
 
 
+@front()
 def rand(
     *size: int | Sequence[int], generator: Generator | None = None, dtype: DType | None = None,
     device: Place = None, requires_grad: bool = False,
@@ -135,6 +136,7 @@ def rand(
     return _finish(values, device, requires_grad)
 
 
+@front()
 def randn(
     *size: int | Sequence[int], generator: Generator | None = None, dtype: DType | None = None,
     device: Place = None, requires_grad: bool = False,
@@ -145,6 +147,7 @@ def randn(
     return _finish(values, device, requires_grad)
 
 
+@front()
 def randint(
     low: int, high: int | Sequence[int] | None = None, size: Sequence[int] | None = None, *,
     generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
@@ -167,6 +170,7 @@ def randint(
     return _finish(values, device, False)
 
 
+@front()
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: Place = None
 ) -> Tensor:
@@ -176,6 +180,7 @@ def randperm(
     return _finish(draw(generator or default_generator(), draws.random_permutation, n, dtype or int32), device, False)
 
 
+@front()
 def rand_like(
     input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
@@ -186,6 +191,7 @@ def rand_like(
     return _finish(values, device or input.device, requires_grad)
 
 
+@front()
 def randn_like(
     input: Tensor, *, generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
@@ -196,6 +202,7 @@ def randn_like(
     return _finish(values, device or input.device, requires_grad)
 
 
+@front()
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, generator: Generator | None = None,
     dtype: DType | None = None, device: Place = None,
@@ -206,6 +213,7 @@ def randint_like(
     return _finish(values, device or input.device, False)
 
 
+@front()
 def normal(
     mean: Tensor | Number, std: Tensor | Number = 1.0, size: Sequence[int] | None = None, *,
     generator: Generator | None = None, dtype: DType | None = None, device: Place = None,
