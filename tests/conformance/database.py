@@ -36,7 +36,7 @@ def supports(info: Any, dtype: torch.dtype, grad: bool = False) -> bool:
     return dtype in listed and (info.supports_autograd or not grad)
 
 
-DTYPES = (torch.float32, torch.int32, torch.bool, torch.complex64)
+DTYPES = (torch.float32, torch.int32, torch.bool, torch.complex64, torch.int64)
 
 
 def first_dtype(info: Any) -> torch.dtype | None:
@@ -70,7 +70,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 _NO_COUNTERPART = (torch.memory_format, torch.layout)
-_NO_OPTIONS = ("pin_memory", "layout", "memory_format", "out")
+_NO_OPTIONS = ("pin_memory", "layout", "out")
 
 
 def expressible(sample: Any) -> bool:
@@ -81,7 +81,7 @@ def expressible(sample: Any) -> bool:
 
 
 def _comparable(sample: Any) -> bool:
-    """Whether a sample says nothing of memory layouts, which value semantics do not have."""
+    """Whether a sample needs no memory layout, which value semantics lack; a format of dense tensors may be named."""
     if any(sample.kwargs.get(name) not in (None, False, torch.strided) for name in _NO_OPTIONS):
         return False
     for leaf in leaves((sample.input, sample.args)):

@@ -17,4 +17,10 @@ EXPECTED: list[Expected] = [
         backends=("torch",),
         checks=("compiled",),
     ),
+    Expected(
+        ("nn.functional.one_hot",),
+        "without num_classes the result's shape depends on values, which a static program cannot have",
+        checks=("compiled",),
+        always=False,
+    ),
 ]
