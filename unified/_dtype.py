@@ -87,11 +87,6 @@ def dtype_named(name: str) -> DType:
     return _BY_NAME[name]
 
 
-def all_dtypes() -> tuple[DType, ...]:
-    """Every dtype, in order of declaration."""
-    return tuple(_BY_NAME.values())
-
-
 def from_numpy_dtype(dtype: Any) -> DType:
     """The DType of a numpy dtype; raises ``TypeError`` for strings, objects and dates."""
     found = _FROM_NUMPY.get(np.dtype(dtype))

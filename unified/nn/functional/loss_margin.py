@@ -14,6 +14,7 @@ from unified.nn.functional._reduction import reduced, resolve
 from unified.nn.functional.activation import logsigmoid
 from unified.nn.functional.embedding import indexed_rows
 from unified.ops.creation import zeros_like
+from unified.ops.distance import pairwise_distance
 from unified.ops.elementwise import Scalar, clamp, minimum, relu, sqrt, where
 from unified.ops.reduction import cumprod
 
@@ -274,17 +275,6 @@ def multilabel_soft_margin_loss(
 # ---- of three points ---------------------------------------------------------------------------------------------
 
 
-def _distance(first: Tensor, second: Tensor, p: float, eps: Scalar) -> Tensor:
-    distance: Tensor = (first - second + eps).norm(p, -1)
-    return distance
-
-
-@composite(name="euclidean_distance")
-def _euclidean_distance(first: Tensor, second: Tensor) -> Tensor:
-    """The distance that is used where no other is given."""
-    return _distance(first, second, 2.0, 1e-6)
-
-
 @composite(name="distance_margin")
 def _distance_margin(near: Tensor, far: Tensor, margin: Scalar, reduction: str) -> Tensor:
     """``max(0, margin + near - far)``, reduced."""
@@ -308,9 +298,9 @@ def _triplet_margin_loss(
     reduction: str,
 ) -> Tensor:
     """``max(0, margin + d(anchor, positive) - d(anchor, negative))``, reduced."""
-    near, far = _distance(anchor, positive, p, eps), _distance(anchor, negative, p, eps)
+    near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
     if swap:
-        far = minimum(far, _distance(positive, negative, p, eps))
+        far = minimum(far, pairwise_distance(positive, negative, p, eps))
     return reduced(clamp(margin + near - far, min=0), reduction)
 
 
@@ -370,7 +360,7 @@ def triplet_margin_with_distance_loss(
     """
     _check_triplet_options("triplet_margin_with_distance_loss", margin, reduction)
     _triplets(anchor, positive, negative)
-    distance = _euclidean_distance if distance_function is None else distance_function
+    distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
