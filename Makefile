@@ -20,7 +20,7 @@ test: lint
 	$(BIN)/python -m pytest -q -m "not full" tests
 
 test-full: lint
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q --hypothesis-profile=search tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -8,8 +8,14 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
 
 import unified as un
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile("repeatable")
+"""A run of the suite says the same twice; `make test-full` looks for new counterexamples with the second profile."""
 
 _REQUESTED = os.environ.get("UNIFIED_TEST_BACKENDS", "torch,jax,tensorflow").split(",")
 

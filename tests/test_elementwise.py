@@ -200,7 +200,7 @@ def test_second_derivatives(backend: str) -> None:
         np.testing.assert_allclose(x.grad.numpy(), second.numpy(), rtol=2e-5, atol=2e-6)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_broadcast_gradients_of_any_shapes(data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 3), max_size=3))

@@ -57,7 +57,7 @@ KEYS = [
     (None, 1, None), (slice(2), None, Ellipsis, None), [0, 2, -1], ([[0, 1], [2, 0]],), ([0, 1], [2, 0]),
     ([0, 1], slice(None), [4, 0]), (slice(None), [0, 2, 1], [4, 0, 0]), (slice(None), [[0], [2]], [1, 3]),
     (1, [0, 2], slice(1, 3)), ([0, 3], 1, [0, 4]), (slice(1, 3), [0, 0, 1]), (None, [1, 1]), ([0, 1], None, [1, 2]),
-    ([3, 3, 3],), [],
+    ([3, 3, 3],), [], ([0, 0], slice(None), 0, None), (None, [1, 0], 2, slice(3), None),
 ]  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def basic_keys(draw):
     return tuple(key)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(key=basic_keys())
 def test_getitem_of_any_key(key):
     for name in un.available_backends():

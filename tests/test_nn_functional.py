@@ -307,7 +307,7 @@ def test_nll_loss(backend: str) -> None:
     compare(F.nll_loss, TF.nll_loss, normal(3, 4), np.array([1, 0, -100], np.int32))
 
 
-@settings(max_examples=5, deadline=None)  # each shape is a new program on two backends
+@settings(max_examples=5)  # each shape is a new program on two backends
 @given(batch=st.integers(1, 4), classes=st.integers(1, 5))
 def test_cross_entropy_of_any_size(batch: int, classes: int) -> None:
     logits, target = normal(batch, classes), _numbers.integers(0, classes, batch).astype(np.int32)

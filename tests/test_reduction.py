@@ -211,7 +211,7 @@ def test_nan_counts_as_largest(backend: str, array: np.ndarray) -> None:
             np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(shape=st.lists(st.integers(1, 3), min_size=1, max_size=3), data=st.data())
 def test_any_dims_of_any_shape(shape: list[int], data: st.DataObject) -> None:
     dims = data.draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))

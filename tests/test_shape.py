@@ -145,7 +145,7 @@ def test_as_torch(backend, name):
     agree(call, *arrays)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(shape=st.lists(st.integers(0, 3), max_size=4), data=st.data())
 def test_any_shape(shape, data):
     array = RNG.standard_normal(shape).astype(np.float32)

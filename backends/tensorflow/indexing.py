@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import AxisKind, Natives
-from unified.backends.tensorflow.shape import constant, sliced, vector
+from unified.backends.tensorflow.shape import constant, vector
 
 natives = Natives()
 raw = tf.raw_ops
@@ -74,7 +74,7 @@ def index(input, operands, recipe):
     block = input
     if plan.dynamic:
         begin = tf.stack([tf.cast(start, tf.int32) for start in plan.starts])
-        block = sliced(input, begin, vector(plan.sizes))
+        block = raw.Slice(input=input, begin=begin, size=vector(plan.sizes))
         if any(step != 1 for step in plan.steps):
             zeros = vector([0] * len(plan.steps))
             block = raw.StridedSlice(input=block, begin=zeros, end=vector(plan.sizes), strides=vector(plan.steps))
@@ -158,7 +158,7 @@ def narrow_at(input, dim, start, length):
         begin = tf.stack([start if axis == dim else 0 for axis in range(rank)])
     else:
         begin = vector([start if axis == dim else 0 for axis in range(rank)])
-    return sliced(input, begin, vector(size))
+    return raw.Slice(input=input, begin=begin, size=vector(size))
 
 
 @tf.RegisterGradient("XlaDynamicUpdateSlice")
@@ -227,7 +227,7 @@ def _source(input, index, src):
     if tf.is_tensor(src) and src.shape.rank:
         if src.dtype != input.dtype:
             raise ValueError("src and input differ in dtype")
-        return tf.reshape(sliced(src, vector([0] * src.shape.rank), vector(index.shape)), (-1,))
+        return tf.reshape(raw.Slice(input=src, begin=vector([0] * src.shape.rank), size=vector(index.shape)), (-1,))
     return tf.broadcast_to(_cast(src, input.dtype), (math.prod(index.shape),))
 
 

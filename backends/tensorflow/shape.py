@@ -34,33 +34,6 @@ def vector(numbers):
     return constant(tuple(numbers))
 
 
-def sliced(input, begin, size):
-    """``raw.Slice`` with derivatives of every order: under XLA TensorFlow's own gradient of it has no gradient."""
-    if tf.executing_eagerly():
-        return raw.Slice(input=input, begin=begin, size=size)
-
-    @tf.custom_gradient
-    def cut(input):
-        part = raw.Slice(input=input, begin=begin, size=size)
-        return part, lambda slope: _spread(slope, begin, size, input.shape)
-
-    return cut(input)
-
-
-def _spread(slope, begin, size, shape):
-    """``slope`` where :func:`sliced` cuts, zeros around it."""
-
-    @tf.custom_gradient
-    def spread(slope):
-        zeros = tf.zeros(shape, slope.dtype)
-        with tf.GradientTape() as tape:
-            tape.watch(zeros)
-            part = raw.Slice(input=zeros, begin=begin, size=size)
-        return tape.gradient(part, zeros, slope), lambda bend: sliced(bend, begin, size)
-
-    return spread(slope)
-
-
 @natives
 def reshape(input, shape):
     if -1 in shape and 0 in shape:
@@ -197,7 +170,7 @@ def constant_pad(input, pad, value):
     if min(pad, default=0) < 0:
         begin = [max(-before, 0) for before, _ in pairs]
         size = [n - b - max(-after, 0) for n, b, (_, after) in zip(input.shape, begin, pairs, strict=True)]
-        input = sliced(input, vector(begin), vector(size))
+        input = raw.Slice(input=input, begin=vector(begin), size=vector(size))
         pairs = [(max(before, 0), max(after, 0)) for before, after in pairs]
     fill = tf.cast(value, input.dtype)
     return raw.PadV2(input=input, paddings=tf.constant(pairs, tf.int32, (rank, 2)), constant_values=fill)
