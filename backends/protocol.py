@@ -28,6 +28,7 @@ __all__ = [
     "DType",
     "Engine",
     "FAMILIES",
+    "FrontEnd",
     "Native",
     "Natives",
     "Number",
@@ -157,6 +158,12 @@ class OpSpec(Protocol):
     def within(self, function: Callable[..., Any], host: Callable[[Native], Any]) -> Callable[..., Any]:
         """``function`` behind a look at its indices through ``host``, for natives where an index clamps or wraps."""
 
+    implementations: Mapping[Any, Callable[..., Any]]
+    """The callables that run the op, by type of native."""
+
+    def pullback(self, mask: tuple[tuple[int, int], ...]) -> OpSpec:
+        """The op (*arguments, cotangents) to cotangents of the operands that ``mask`` names."""
+
     mask: tuple[tuple[int, int], ...]
     """For a pullback: the operands whose cotangents are wanted, as (position, index in a sequence or -1)."""
 
@@ -166,7 +173,24 @@ class Slots(Protocol):
 
     _native: Native
     _grad: Any
+    _hooks: Any
     _shared: bool
+
+
+class FrontEnd(Protocol):
+    """What the front end does for an engine that a backend brings."""
+
+    def wrap(self, native: Native) -> Any:
+        """A front-end Tensor around a native."""
+
+    def check_gradient(self, changed: Any, gradient: Any, what: str) -> None:
+        """Raises unless the Tensor ``changed`` can stand for ``gradient``."""
+
+    def checks_nan(self) -> bool:
+        """Whether a backward pass is to raise where it makes NaN."""
+
+    def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
+        """The error about that, by the op's name and the stack of (file, line, function) that recorded it."""
 
 
 class Engine(Protocol):
@@ -176,20 +200,39 @@ class Engine(Protocol):
     end's tape does it, out of the pullback ops that the backend implements.
     """
 
-    wrap: Callable[[Native], Any] | None
-    """Makes a front-end Tensor of a native; set by the front end when the backend is loaded."""
+    front: FrontEnd | None
+    """Set by the front end when the backend is loaded."""
 
     def set_grad_enabled(self, enabled: bool) -> None: ...
     def requires_grad(self, tensor: Any) -> bool: ...
     def require_grad(self, tensor: Any, flag: bool) -> None: ...
     def is_leaf(self, tensor: Any) -> bool: ...
+    def origin(self, tensor: Any) -> str | None:
+        """The name of what made it, or None for a leaf."""
+
     def read_grad(self, tensor: Any) -> Any: ...
     def write_grad(self, tensor: Any, grad: Any) -> None: ...
     def detach(self, tensor: Any) -> Native: ...
     def rebind(self, tensor: Any, result: Any) -> None: ...
     def replace(self, tensor: Any, native: Native) -> None: ...
+    def set_anomaly(self, enabled: bool) -> None:
+        """Notes, or stops to note, which line of the user's records what."""
+
+    def hooks(self, tensor: Any) -> dict[int, Callable[[Any], Any]]:
+        """The hooks on a recorded Tensor's gradient by the id of their handle; writing to it registers."""
+
+    def accumulated_hooks(self, tensor: Any) -> dict[int, Callable[[Any], Any]]:
+        """What runs on a leaf after its ``.grad`` has grown, likewise."""
+
+    def retain_grad(self, tensor: Any) -> None: ...
+    def retains_grad(self, tensor: Any) -> bool: ...
     def backward(
-        self, roots: Sequence[Any], cotangents: Sequence[Any], retain_graph: bool, create_graph: bool
+        self,
+        roots: Sequence[Any],
+        cotangents: Sequence[Any],
+        retain_graph: bool,
+        create_graph: bool,
+        inputs: Sequence[Any] | None = None,
     ) -> None: ...
     def gradients(
         self,

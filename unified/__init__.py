@@ -27,7 +27,14 @@ from unified._dtype import (
 from unified._selection import available_backends, backend, get_backend, set_backend
 from unified._size import Size
 from unified._tensor import Tensor
-from unified.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from unified.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from unified.compile import compile
 from unified.ops.arithmetic import *
 from unified.ops.comparison import *

@@ -259,4 +259,4 @@ namespace.update(
     compiled=_compiled,
     refuse_out=refuse_out,
 )
-exec(_UNCOMPILED, namespace)
+exec(compile(_UNCOMPILED, "<unified caller>", "exec"), namespace)

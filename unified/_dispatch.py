@@ -15,8 +15,9 @@ import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
+from unified._location import user_line
 from unified._selection import current_backend
-from unified._tape import Node, grad_mode
+from unified._tape import Call, Node, grad_mode
 from unified.backends import registry
 from unified.backends.protocol import Backend, Native
 from unified.errors import BackendMismatchError, IndexOutOfRangeError, OpError, OperandError, UnifiedError
@@ -37,7 +38,6 @@ class Tracer(Protocol):
     def read_grad(self, tensor: Any) -> None: ...
     def write_grad(self, tensor: Any) -> None: ...
     def read_flag(self, owner: Any, value: bool) -> None: ...
-    def result(self, native: Native) -> Native: ...
     def differentiate(self) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
 
@@ -80,8 +80,8 @@ class Op:
     """One entry of the table. Satisfies ``protocol.OpSpec``."""
 
     __slots__ = (
-        "_pullbacks", "caller", "check", "composite", "implementations", "indices", "mask", "methods", "name",
-        "parameters", "primal", "returns", "static", "variadic", "whole_program",
+        "_pullbacks", "caller", "check", "composite", "idempotent", "implementations", "indices", "mask",
+        "methods", "name", "parameters", "primal", "returns", "static", "variadic", "whole_program",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], returns: Any) -> None:
@@ -97,6 +97,7 @@ class Op:
         self.methods: tuple[str, ...] = ()
         self.variadic = False
         self.whole_program = False
+        self.idempotent = False
         self.implementations = _Implementations(self)
         self.caller: Callable[..., Any] | None = None
         self._pullbacks: dict[tuple[tuple[int, int], ...], Op] = {}
@@ -153,7 +154,12 @@ class Op:
         if pull is None:
             cotangents = Parameter("cotangents", ParameterKind.SEQUENCE, required=True, keyword=False)
             pull = Op(f"{self.name}_backward", (*self.parameters, cotangents), tuple)
-            pull.primal, pull.mask = self, mask
+            pull.mask = mask
+            if self.whole_program:  # differentiated by what is recorded within it, not by the framework
+                pull.composite = cast(Any, self.composite).derive(mask)
+                pull.whole_program = True
+            else:
+                pull.primal = self
             self._pullbacks[mask] = pull
         return pull
 
@@ -214,13 +220,14 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         result = function(*natives)
     except Exception as error:
         raise _explain(op, args, error) from error
-    if tracer is not None:
-        many = isinstance(result, (tuple, list))
-        result = [tracer.result(r) for r in result] if many else tracer.result(result)
     node_ = None
     if mask and grad_mode.enabled:
         width = len(result) if isinstance(result, (tuple, list)) else 1
-        node_ = Node(op, natives, key, tuple(mask), tuple(parents), width)
+        if op.idempotent:
+            natives[0] = result
+        node_ = Call(op, natives, key, tuple(mask), tuple(parents), width)
+        if grad_mode.anomaly:
+            node_.where = user_line()
     wrapped = _wrap_results(op, result, node_, key)
     if tracer is not None:
         for tensor in wrapped if isinstance(wrapped, (tuple, list)) else (wrapped,):
@@ -406,6 +413,7 @@ def op(
     check: Callable[..., None] | None = None,
     indices: Indices | None = None,
     composite: bool = False,
+    idempotent: bool = False,
     name: str | None = None,
 ) -> Callable[[Function], Function]: ...
 def op(
@@ -418,6 +426,7 @@ def op(
     check: Callable[..., None] | None = None,
     indices: Indices | None = None,
     composite: bool = False,
+    idempotent: bool = False,
     name: str | None = None,
 ) -> Any:
     """Declares an op. Its parameters' kinds come from the annotations (see ``_caller``).
@@ -429,6 +438,8 @@ def op(
         check: refuses bad operands by shape and dtype with the message that every backend gives.
         indices: which operands must lie within a dimension; looked at where that costs little, see ``Op.within``.
         composite: the body is the implementation wherever a backend has no native of this name.
+        idempotent: ``f(f(x)) == f(x)`` and ``f'(f(x)) == f'(x)`` in its first operand, as for relu: the tape then
+            keeps the result, which the next op keeps too, and not the operand.
         name: the op's name where a :func:`front` function has taken the declared one.
     """
 
@@ -440,6 +451,7 @@ def op(
         entry = Op(op_name, parameters, returns)
         entry.check = check
         entry.indices = indices
+        entry.idempotent = idempotent
         entry.methods = (*methods, f"{op_name}_") if inplace else tuple(methods)
         entry.variadic = variadic
         if composite:

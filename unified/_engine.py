@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from unified._dispatch import apply, backends_by_type, table, tracing, wrap
-from unified._tape import Leaf, Node, grad_mode, walk
+from unified._location import is_users
+from unified._tape import Call, Custom, Hook, Leaf, Node, Walk, grad_mode, hooked_leaves
 from unified.backends import registry
 from unified.backends.protocol import Backend, Engine, Native
-from unified.errors import AutogradError, BackendError
+from unified.errors import AnomalyError, AutogradError, BackendError, OperandError
 
 if TYPE_CHECKING:
     from unified._tensor import Tensor
+
+Pull = Callable[[Node, list[Any], Sequence[bool] | None], Sequence[Any]]
+
+RETAIN = sys.maxsize
+"""The handle of ``retain_grad`` among a Tensor's hooks: it runs after all the others, as in PyTorch."""
 
 
 class TapeEngine:
     """Satisfies ``protocol.Engine`` for every backend whose ``engine`` is None."""
 
-    wrap: Callable[[Native], Any] | None = staticmethod(wrap)
+    front = None
 
     def set_grad_enabled(self, enabled: bool) -> None:
         grad_mode.enabled = enabled
+
+    def set_anomaly(self, enabled: bool) -> None:
+        pass  # the tape reads the mode itself
 
     def requires_grad(self, tensor: Tensor) -> bool:
         return tensor._node is not None
@@ -36,6 +50,9 @@ class TapeEngine:
     def is_leaf(self, tensor: Tensor) -> bool:
         return tensor._node is None or isinstance(tensor._node, Leaf)
 
+    def origin(self, tensor: Tensor) -> str | None:
+        return None if self.is_leaf(tensor) else f"<{tensor._node.name}>"
+
     def read_grad(self, tensor: Tensor) -> Tensor | None:
         return getattr(tensor, "_grad", None)
 
@@ -48,14 +65,42 @@ class TapeEngine:
         return compiler.stop_gradient(native) if compiler.is_traced(native) else native
 
     def rebind(self, tensor: Tensor, result: Tensor) -> None:
+        retained = self.retains_grad(tensor)
         tensor._native = result._native
         if grad_mode.enabled:
             tensor._node = result._node
             if result._node is not None:
                 tensor._output = result._output
+            if retained:
+                self.retain_grad(tensor)
 
     def replace(self, tensor: Tensor, native: Native) -> None:
         tensor._native = native
+
+    def hooks(self, tensor: Tensor) -> dict[int, Hook]:
+        found: dict[int, Hook] = tensor._node.hooks_of(tensor._output)
+        return found
+
+    def accumulated_hooks(self, tensor: Tensor) -> dict[int, Hook]:
+        leaf: Leaf = tensor._node
+        if leaf.accumulated is None:
+            leaf.accumulated = {}
+        hooked_leaves.add(leaf)
+        return leaf.accumulated
+
+    def retain_grad(self, tensor: Tensor) -> None:
+        held = weakref.ref(tensor)
+
+        def retain(gradient: Tensor) -> None:
+            tensor = held()
+            if tensor is not None:
+                _accumulate(tensor, gradient)
+
+        self.hooks(tensor)[RETAIN] = retain
+
+    def retains_grad(self, tensor: Tensor) -> bool:
+        node = tensor._node
+        return node is not None and node.hooks is not None and RETAIN in node.hooks.get(tensor._output, ())
 
     def backward(
         self,
@@ -63,12 +108,34 @@ class TapeEngine:
         cotangents: Sequence[Tensor],
         retain_graph: bool,
         create_graph: bool,
+        inputs: Sequence[Tensor] | None = None,
     ) -> None:
-        arrived = self._walk(roots, cotangents, retain_graph, create_graph, frozenset())
-        for node, (cotangent,) in arrived.items():
-            tensor = node.tensor() if isinstance(node, Leaf) else None
-            if tensor is not None:
-                self._accumulate(tensor, cotangent, create_graph)
+        holders: dict[Node, list[Tensor]] | None = None
+        if inputs is not None:
+            holders = {}
+            for tensor in inputs:
+                holders.setdefault(tensor._node, []).append(tensor)
+        complete: list[tuple[Tensor, Any]] = []
+
+        def arrive(node: Node, slots: list[Any]) -> None:
+            if holders is not None:
+                complete.extend((t, slots[t._output]) for t in holders.get(node, ()) if slots[t._output] is not None)
+                return
+            assert isinstance(node, Leaf)
+            tensor = node.tensor()
+            if tensor is None:
+                return
+            if not node.accumulated:  # only once all has gone well: a failure leaves every .grad as it was
+                complete.append((tensor, slots[0]))
+                return
+            _accumulate(tensor, _as_tensor(slots[0]))
+            for hook in list(node.accumulated.values()):
+                hook(tensor)
+
+        targets = None if holders is None else frozenset(holders)
+        self._walk(roots, cotangents, retain_graph, create_graph, targets, arrive)
+        for tensor, cotangent in complete:
+            _accumulate(tensor, _as_tensor(cotangent))
 
     def gradients(
         self,
@@ -80,12 +147,13 @@ class TapeEngine:
     ) -> list[Tensor | None]:
         nodes = [tensor._node for tensor in inputs]
         targets = frozenset(node for node in nodes if node is not None)
-        arrived = self._walk(roots, cotangents, retain_graph, create_graph, targets)
+        arrived: dict[Node, list[Any]] = {}
+        self._walk(roots, cotangents, retain_graph, create_graph, targets, arrived.__setitem__)
         found: list[Tensor | None] = []
         for tensor, node in zip(inputs, nodes, strict=True):
             slots = arrived.get(node) if node is not None else None
             cotangent = None if slots is None else slots[tensor._output]
-            found.append(cotangent if cotangent is None or create_graph else wrap(cotangent))
+            found.append(None if cotangent is None else _as_tensor(cotangent))
         return found
 
     def _walk(
@@ -94,41 +162,110 @@ class TapeEngine:
         cotangents: Sequence[Tensor],
         retain_graph: bool,
         create_graph: bool,
-        targets: frozenset[Node],
-    ) -> dict[Node, list[Any]]:
+        targets: frozenset[Node] | None,
+        arrive: Callable[[Node, list[Any]], None],
+    ) -> None:
         starts = []
         for root, cotangent in zip(roots, cotangents, strict=True):
             if root._node is None:
                 raise AutogradError("a Tensor that does not require grad has no graph to go back through")
             starts.append((root._node, root._output, cotangent if create_graph else cotangent._native))
-        if not create_graph:
-            return walk(starts, _pull_natives, _add_natives, retain_graph, targets)
-        return walk(starts, _pull_tensors, _add_tensors, retain_graph, targets)
+        pull, add = (_pull_tensors, _add_tensors) if create_graph else (_pull_natives, _add_natives)
+        if grad_mode.anomaly and grad_mode.check_nan:
+            pull = checked(pull)
+        with recording(create_graph):
+            Walk(pull, add, _call_hook, retain_graph, targets, arrive).run(starts)
 
-    def _accumulate(self, tensor: Tensor, cotangent: Any, create_graph: bool) -> None:
-        tracer = tracing()
+
+def _as_tensor(cotangent: Any) -> Tensor:
+    return cotangent if _is_tensor(cotangent) else wrap(cotangent)
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "_native")
+
+
+def _accumulate(tensor: Tensor, gradient: Tensor) -> None:
+    """Adds to ``.grad``: in place, unless the sum is to be differentiated itself."""
+    tracer = tracing()
+    if tracer is not None:
+        tracer.touch(tensor)
+        tracer.read_grad(tensor)
+    held = getattr(tensor, "_grad", None)
+    if held is None:
+        tensor._grad = gradient
+    elif gradient._node is not None or held._node is not None:
+        tensor._grad = _add_tensors(held, gradient)
+    else:
         if tracer is not None:
-            tracer.touch(tensor)
-            tracer.read_grad(tensor)
-        held = getattr(tensor, "_grad", None)
-        if held is None:
-            tensor._grad = cotangent if create_graph else wrap(cotangent)
-        elif create_graph:
-            tensor._grad = _add_tensors(held, cotangent)
-        else:
-            if tracer is not None:
-                tracer.touch(held)
-            held._native = _add_natives(held._native, cotangent)
+            tracer.touch(held)
+        held._native = _add_natives(held._native, gradient._native)
 
 
-def _pull_natives(node: Node, cotangents: list[Any]) -> Sequence[Any]:
-    function = node.op.pullback(node.mask).implementations[node.kind]
-    gradients: Sequence[Any] = function(*(node.args or ()), cotangents)
-    return gradients
+def _call_hook(hook: Hook, cotangent: Any) -> Any:
+    """What the hook makes of a cotangent: a Tensor where those are Tensors, else a native."""
+    recorded = _is_tensor(cotangent)
+    gradient = cotangent if recorded else wrap(cotangent)
+    changed = hook(gradient)
+    if changed is None:
+        return cotangent
+    check_gradient(changed, gradient, "a hook")
+    return changed if recorded else changed._native
 
 
-def _pull_tensors(node: Node, cotangents: list[Any]) -> Sequence[Any]:
+def check_gradient(changed: Any, gradient: Tensor, what: str) -> None:
+    """Raises unless ``changed``, which ``what`` returned, can stand for ``gradient``."""
+    if not _is_tensor(changed):
+        raise OperandError(f"{what} must return a Tensor or None, not {type(changed).__name__}")
+    if changed.shape != gradient.shape or changed.dtype is not gradient.dtype or changed.backend != gradient.backend:
+        raise AutogradError(
+            f"{what} returned {changed.dtype.name} {tuple(changed.shape)} on {changed.backend} for a gradient that is "
+            f"{gradient.dtype.name} {tuple(gradient.shape)} on {gradient.backend}"
+        )
+
+
+def checked(pull: Pull) -> Pull:
+    """``pull`` followed by a look for NaN, for ``detect_anomaly``."""
+
+    def looked_at(node: Node, cotangents: list[Any], wanted: Sequence[bool] | None) -> Sequence[Any]:
+        found = pull(node, cotangents, wanted)
+        for position, gradient in enumerate(found):
+            if gradient is not None and _has_nan(gradient):
+                raise anomaly(node.name, position, node.where)
+        return found
+
+    return looked_at
+
+
+def anomaly(name: str, position: int, where: str | None) -> AnomalyError:
+    """The error about NaN in a gradient that backward through ``name`` made."""
+    line = where or "a line that was not noted: enter detect_anomaly before the forward pass"
+    return AnomalyError(f"backward through {name!r} returned nan values in its output {position}\n  recorded at {line}")
+
+
+def _has_nan(gradient: Any) -> bool:
+    native = gradient._native if _is_tensor(gradient) else gradient
+    backend = backends_by_type[type(native)]
+    if backend.compiler.is_traced(native):
+        return False
+    values = backend.to_numpy(native)
+    return values.dtype.kind in "fcV" and bool(np.isnan(values.astype(np.complex128)).any())
+
+
+def _pull_natives(node: Node, cotangents: list[Any], wanted: Sequence[bool] | None) -> Sequence[Any]:
+    if isinstance(node, Call):
+        mask = node.mask if wanted is None else _chosen(node.mask, wanted)
+        function = node.op.pullback(mask).implementations[node.kind]
+        return _spread(function(*(node.args or ()), cotangents), wanted)
+    assert isinstance(node, Custom)
+    return node.pull(cotangents, wanted or [True] * len(node.parents), record=False)
+
+
+def _pull_tensors(node: Node, cotangents: list[Any], wanted: Sequence[bool] | None) -> Sequence[Any]:
     """The same through ``apply``, with every operand put back where it was in the graph, so that it records."""
+    if isinstance(node, Custom):
+        return node.pull(cotangents, wanted or [True] * len(node.parents), record=True)
+    assert isinstance(node, Call)
     args: list[Any] = [
         [wrap(a) if _is_native(a) else a for a in v] if isinstance(v, list) else v for v in node.args or ()
     ]
@@ -137,8 +274,20 @@ def _pull_tensors(node: Node, cotangents: list[Any]) -> Sequence[Any]:
         operand = args[position] if index < 0 else args[position][index]
         operand._node = parent
         operand._output = output
-    gradients: Sequence[Any] = apply(node.op.pullback(node.mask), (*args, cotangents))
-    return gradients
+    mask = node.mask if wanted is None else _chosen(node.mask, wanted)
+    return _spread(apply(node.op.pullback(mask), (*args, cotangents)), wanted)
+
+
+def _chosen(mask: tuple[tuple[int, int], ...], wanted: Sequence[bool]) -> tuple[tuple[int, int], ...]:
+    return tuple(entry for entry, use in zip(mask, wanted, strict=True) if use)
+
+
+def _spread(gradients: Sequence[Any], wanted: Sequence[bool] | None) -> Sequence[Any]:
+    """None in the place of each gradient that was not computed."""
+    if wanted is None or all(wanted):
+        return gradients
+    iterator = iter(gradients)
+    return [next(iterator) if use else None for use in wanted]
 
 
 def _is_native(value: Any) -> bool:
@@ -158,10 +307,25 @@ def _add_tensors(first: Tensor, second: Tensor) -> Tensor:
 _TAPE = TapeEngine()
 
 
+class _Front:
+    """Satisfies ``protocol.FrontEnd``."""
+
+    wrap = staticmethod(wrap)
+    check_gradient = staticmethod(check_gradient)
+
+    def checks_nan(self) -> bool:
+        return grad_mode.check_nan
+
+    def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
+        own = [f"{file}:{line} (in {function})" for file, line, function in frames if is_users(file)]
+        return anomaly(name, position, own[-1] if own else None)
+
+
 def _connect(backend: Backend) -> None:
     if backend.engine is not None:
-        backend.engine.wrap = wrap
+        backend.engine.front = _Front()
         backend.engine.set_grad_enabled(grad_mode.enabled)
+        backend.engine.set_anomaly(grad_mode.anomaly)
 
 
 for _backend in registry.loaded():
@@ -169,9 +333,61 @@ for _backend in registry.loaded():
 registry.on_load(_connect)
 
 
-def engine_of(tensor: Tensor) -> Engine:
+def engines() -> list[Engine]:
+    """The engines that loaded backends brought."""
+    return [backend.engine for backend in registry.loaded() if backend.engine is not None]
+
+
+def record(enabled: bool) -> None:
+    """Switches recording on or off in this thread, for the tape and for every engine."""
+    grad_mode.enabled = enabled
+    for engine in engines():
+        engine.set_grad_enabled(enabled)
+
+
+@contextlib.contextmanager
+def recording(enabled: bool) -> Iterator[None]:
+    """The same until the block ends."""
+    previous = grad_mode.enabled
+    record(enabled)
+    try:
+        yield
+    finally:
+        record(previous)
+
+
+def engine_of(tensor: Any) -> Engine:
     """The engine that differentiates this Tensor: its backend's own, else the tape's."""
     return backends_by_type[type(tensor._native)].engine or _TAPE
+
+
+def wanted_inputs(inputs: Any) -> list[Any] | None:
+    """``inputs=`` of a backward pass as a list.
+
+    Raises:
+        AutogradError: it is empty, or a member does not require grad.
+    """
+    if inputs is None:
+        return None
+    listed = [inputs] if _is_tensor(inputs) else list(inputs)
+    if not listed:
+        raise AutogradError("inputs= of backward cannot be empty; leave it out for all leaves")
+    for position, tensor in enumerate(listed):
+        require(tensor, position)
+    return listed
+
+
+def require(tensor: Any, position: int) -> None:
+    """Raises unless the Tensor at ``inputs[position]`` can have a gradient."""
+    if not _is_tensor(tensor):
+        raise OperandError(f"inputs[{position}] must be a Tensor, not {type(tensor).__name__}")
+    if not tensor.dtype.is_inexact:
+        raise AutogradError(
+            f"inputs[{position}] is a {tensor.dtype.name} tensor, which has no gradient; only floating and complex "
+            "ones have"
+        )
+    if not tensor.requires_grad:
+        raise AutogradError(f"inputs[{position}] does not require grad; call x.requires_grad_() before using it")
 
 
 def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
@@ -185,9 +401,6 @@ def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
             "backward on a Tensor that does not require grad: nothing it was computed from requires grad, "
             "or it was computed under un.no_grad()"
         )
-    tracer = tracing()
-    if tracer is not None:
-        tracer.differentiate()
     if gradient is None:
         if root.numel() != 1:
             raise AutogradError(
@@ -196,6 +409,8 @@ def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
             )
         ones: Tensor = root.detach().ones_like()
         return ones
+    if not _is_tensor(gradient):
+        raise OperandError(f"gradient must be a Tensor, not {type(gradient).__name__}")
     if gradient.shape != root.shape:
         raise AutogradError(
             f"gradient of shape {tuple(gradient.shape)} does not fit the Tensor's shape {tuple(root.shape)}"

@@ -11,14 +11,17 @@ _INSTALLED = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]
 _REST_OF_US = tuple(os.path.join(os.path.dirname(_OURS), name) + os.sep for name in ("backends", "models"))
 
 
+def is_users(file: str) -> bool:
+    """Whether a source file belongs to neither us nor an installed package."""
+    return not file.startswith((_OURS + os.sep, "<unified", "<frozen", *_REST_OF_US, *_INSTALLED))
+
+
 def user_line() -> str:
-    """``file.py:12 (in step)`` of the innermost frame that belongs to neither us nor an installed package."""
+    """``file.py:12 (in step)`` of the innermost frame of the user's own."""
     frame = sys._getframe(1)
     while frame is not None:
-        name = frame.f_code.co_filename
-        internal = name.startswith((_OURS + os.sep, "<unified", *_REST_OF_US, *_INSTALLED))
-        if not internal and not name.startswith("<frozen"):
-            return f"{name}:{frame.f_lineno} (in {frame.f_code.co_name})"
+        if is_users(frame.f_code.co_filename):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno} (in {frame.f_code.co_name})"
         if frame.f_back is None:
             break
         frame = frame.f_back

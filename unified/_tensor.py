@@ -16,7 +16,8 @@ from unified import _dispatch, _repr
 from unified._device import device
 from unified._dispatch import backends_by_type, tracing, wrap
 from unified._dtype import DType, Number, can_cast, dtype_named
-from unified._engine import engine_of, root_cotangent
+from unified._engine import engine_of
+from unified._recorded import Recorded
 from unified._size import Size
 from unified._tape import grad_mode
 from unified.backends import registry
@@ -30,7 +31,7 @@ from unified.errors import (
 )  # fmt: skip
 
 
-class Tensor:
+class Tensor(Recorded):
     """An array on one backend and device, with PyTorch's names and value semantics.
 
     In-place methods rebind this Tensor's value; no other Tensor ever sees the change. Make one with
@@ -38,12 +39,13 @@ class Tensor:
     :func:`unified.from_native`.
     """
 
-    __slots__ = ("__weakref__", "_base", "_grad", "_native", "_node", "_output", "_shared")
+    __slots__ = ("__weakref__", "_base", "_grad", "_hooks", "_native", "_node", "_output", "_shared")
 
     _native: Native
     _node: Any
     _output: int
     _grad: Tensor | None
+    _hooks: Any
     _shared: bool
     _base: Tensor
 
@@ -302,100 +304,7 @@ class Tensor:
         """With the dtype of ``other``."""
         return self.to(other.dtype)
 
-    # ---- autograd --------------------------------------------------------------------------------------------
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether backward computes a gradient for it, or for what it was computed from."""
-        return engine_of(self).requires_grad(self)
-
-    @requires_grad.setter
-    def requires_grad(self, flag: bool) -> None:
-        self.requires_grad_(flag)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Starts (or stops) recording for this leaf; returns itself.
-
-        Raises:
-            DTypeError: the dtype is neither floating nor complex.
-            AutogradError: it is not a leaf.
-        """
-        if requires_grad and not self.dtype.is_inexact:
-            raise DTypeError(f"a {self.dtype.name} tensor cannot require grad; only floating and complex ones can")
-        tracer = tracing()
-        if tracer is not None:
-            tracer.touch(self)
-        engine = engine_of(self)
-        if not engine.is_leaf(self):
-            if not requires_grad:
-                raise AutogradError("requires_grad can be switched off on leaves only; use x.detach()")
-            return self
-        if engine.requires_grad(self) != requires_grad:
-            engine.require_grad(self, requires_grad)
-            _dispatch.state_epoch.bump()
-        return self
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded op made it; leaves that require grad collect ``.grad``."""
-        return engine_of(self).is_leaf(self)
-
-    @property
-    def grad(self) -> Tensor | None:
-        """What backward has accumulated here, or None."""
-        tracer = tracing()
-        if tracer is not None:
-            tracer.touch(self)
-            tracer.read_grad(self)
-        grad: Tensor | None = engine_of(self).read_grad(self)
-        return grad
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None:
-            if not isinstance(value, Tensor):
-                raise OperandError(f"grad must be a Tensor or None, not {type(value).__name__}")
-            if value.shape != self.shape or value.dtype is not self.dtype:
-                raise ShapeError(
-                    f"grad must have the Tensor's shape and dtype, {self.dtype.name} {tuple(self.shape)}, "
-                    f"not {value.dtype.name} {tuple(value.shape)}"
-                )
-        tracer = tracing()
-        if tracer is not None:
-            tracer.touch(self)
-            tracer.write_grad(self)
-        engine_of(self).write_grad(self, value)
-
-    def backward(
-        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
-    ) -> None:
-        """Adds the derivative of this Tensor to the ``.grad`` of every leaf it was computed from.
-
-        Args:
-            gradient: cotangent of this Tensor, of its shape; may be left out for a single element.
-            retain_graph: keep what was saved, for another pass; defaults to ``create_graph``.
-            create_graph: record the backward pass too, for derivatives of higher order.
-
-        Raises:
-            AutogradError: nothing was recorded, or ``gradient`` is missing or misshapen.
-            FreedGraphError: an earlier pass released the graph.
-        """
-        cotangent = root_cotangent(self, gradient)
-        retain = create_graph if retain_graph is None else retain_graph
-        engine_of(self).backward([self], [cotangent], retain, create_graph)
-
-    def detach(self) -> Tensor:
-        """The same value, outside of any graph."""
-        tracer = tracing()
-        if tracer is not None:
-            tracer.touch(self)
-        return wrap(engine_of(self).detach(self))
-
-    def detach_(self) -> Tensor:
-        """Takes this Tensor out of its graph; returns itself."""
-        self._native = engine_of(self).detach(self)
-        self._node = None
-        return self
+    # ---- the value ------------------------------------------------------------------------------------------
 
     @property
     def data(self) -> Tensor:

@@ -68,6 +68,10 @@ class FreedGraphError(AutogradError):
     """A second backward went through a graph whose saved values were released by the first."""
 
 
+class AnomalyError(AutogradError):
+    """Within ``detect_anomaly``, a backward pass made NaN."""
+
+
 class InPlaceLeafError(AutogradError):
     """A leaf that requires grad was written in place while gradients were being recorded."""
 

@@ -30,7 +30,7 @@ class TorchBackend:
 
     def implement(self, op, kind):
         if op.whole_program:
-            return self.compiler.differentiable(op.composite)
+            return self.compiler.differentiable(op)
         native = self.natives.get(op.name)
         if native is not None:
             return native

@@ -2,11 +2,14 @@
 
 Our Tensor's ``_grad`` slot holds the truth; the native leaf's ``.grad`` is a mailbox that torch's engine
 delivers to and that we empty when somebody looks. A rebound leaf may still be wanted by a live graph, which then
-delivers to the *old* native: a hook there forwards to the Tensor.
+delivers to the *old* native: a hook there forwards to the Tensor. Hooks are the Tensor's too, and move with it from
+native to native.
 """
 
 from __future__ import annotations
 
+import re
+import warnings
 import weakref
 
 import torch
@@ -19,26 +22,51 @@ def _holders(native) -> int:
     return native._use_count()
 
 
+class _Hooks:
+    """What a Tensor wants called in a backward pass, and the native that calls it."""
+
+    __slots__ = ("accumulated", "gradient", "native")
+
+    def __init__(self) -> None:
+        self.gradient = {}
+        self.accumulated = {}
+        self.native = None
+
+
 class TorchEngine:
     """Satisfies ``protocol.Engine``."""
 
-    wrap = None
+    front = None
 
     def set_grad_enabled(self, enabled) -> None:
         torch._C._set_grad_enabled(enabled)
+
+    def set_anomaly(self, enabled) -> None:
+        torch.autograd.set_detect_anomaly(enabled, check_nan=False)  # the front end looks for NaN, see `backward`
 
     def requires_grad(self, tensor) -> bool:
         return tensor._native.requires_grad
 
     def require_grad(self, tensor, flag) -> None:
         if flag:  # a fresh alias, so that no other holder of the native starts to require grad
-            tensor._native = tensor._native.detach().requires_grad_(True)
+            self._rename(tensor, tensor._native.detach().requires_grad_(True))
         else:
             self._collect(tensor)
             tensor._native = tensor._native.detach()
 
+    def _rename(self, tensor, native) -> None:
+        """Another native for a leaf, which calls the same hooks."""
+        tensor._native = native
+        hooks = getattr(tensor, "_hooks", None)
+        if hooks is not None:
+            self._attach(tensor, hooks)
+
     def is_leaf(self, tensor) -> bool:
         return tensor._native.is_leaf
+
+    def origin(self, tensor):
+        function = tensor._native.grad_fn
+        return None if function is None else f"<{function.name()}>"
 
     def detach(self, tensor):
         return tensor._native.detach()
@@ -48,28 +76,39 @@ class TorchEngine:
         return getattr(tensor, "_grad", None)
 
     def write_grad(self, tensor, grad) -> None:
-        if tensor._native.is_leaf:
+        if tensor._native.is_leaf or tensor._native.retains_grad:
             tensor._native.grad = None
         tensor._grad = grad
 
     def _collect(self, tensor) -> None:
         native = tensor._native
-        if native.is_leaf and native.requires_grad and native.grad is not None:
-            delivered, native.grad = native.grad, None
-            self._add(tensor, delivered)
+        if native.requires_grad and (native.is_leaf or native.retains_grad):
+            self._empty(tensor, native)
+
+    def _empty(self, tensor, native) -> None:
+        """Moves what was delivered to ``native`` into the Tensor's own gradient."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
+            delivered = native.grad
+            if delivered is not None:
+                native.grad = None
+                self._add(tensor, delivered)
 
     def _add(self, tensor, delivered) -> None:
         held = getattr(tensor, "_grad", None)
         if held is None:
-            tensor._grad = self.wrap(delivered)
+            tensor._grad = self.front.wrap(delivered)
         elif torch.is_grad_enabled() and (delivered.requires_grad or held._native.requires_grad):
-            tensor._grad = self.wrap(held._native + delivered)
+            tensor._grad = self.front.wrap(held._native + delivered)
         else:
             held._native = held._native.detach() + delivered.detach()
 
     def rebind(self, tensor, result) -> None:
         if torch.is_grad_enabled():
+            retained = not tensor._native.is_leaf and tensor._native.retains_grad
             tensor._native = result._native
+            if retained and result._native.requires_grad:
+                result._native.retain_grad()
         else:
             self.replace(tensor, result._native)
 
@@ -81,7 +120,7 @@ class TorchEngine:
             self._collect(tensor)
             if _holders(old) > 1:
                 self._forward(tensor, old)
-            tensor._native = native.detach().requires_grad_(True)
+            self._rename(tensor, native.detach().requires_grad_(True))
         else:
             tensor._native = _Reattach.apply(old, native.detach())
 
@@ -89,37 +128,136 @@ class TorchEngine:
         target = weakref.ref(tensor)
 
         def deliver(leaf) -> None:
-            delivered, leaf.grad = leaf.grad, None
             tensor = target()
-            if tensor is not None and delivered is not None:
-                self._add(tensor, delivered)
+            if tensor is not None:
+                self._empty(tensor, leaf)
 
         old.register_post_accumulate_grad_hook(deliver)
 
-    def backward(self, roots, cotangents, retain_graph, create_graph) -> None:
-        try:
-            torch.autograd.backward(
-                [root._native for root in roots],
-                [cotangent._native for cotangent in cotangents],
-                retain_graph=retain_graph,
-                create_graph=create_graph,
-            )
-        except RuntimeError as error:
-            raise _translate(error) from error
+    def hooks(self, tensor):
+        return self._hooks_of(tensor).gradient
+
+    def accumulated_hooks(self, tensor):
+        return self._hooks_of(tensor).accumulated
+
+    def _hooks_of(self, tensor):
+        hooks = getattr(tensor, "_hooks", None)
+        native = tensor._native
+        if hooks is None or (hooks.native() is not native and not native.is_leaf):
+            hooks = tensor._hooks = _Hooks()
+            self._attach(tensor, hooks)
+        return hooks
+
+    def _attach(self, tensor, hooks) -> None:
+        """Lets the Tensor's native run ``hooks``, as long as the Tensor lives."""
+        native = tensor._native
+        hooks.native = weakref.ref(native)
+        target = weakref.ref(tensor)
+
+        def replaced(gradient):
+            current = gradient
+            for _, hook in sorted(hooks.gradient.items()):
+                given = self.front.wrap(current)
+                changed = hook(given)
+                if changed is not None:
+                    self.front.check_gradient(changed, given, "a hook")
+                    current = changed._native
+            return current
+
+        native.register_hook(replaced)
+        if not native.is_leaf:
+            return
+
+        def accumulated(leaf) -> None:
+            tensor = target()
+            if hooks.accumulated and tensor is not None:
+                self._empty(tensor, leaf)
+                for _, hook in sorted(hooks.accumulated.items()):
+                    hook(tensor)
+
+        native.register_post_accumulate_grad_hook(accumulated)
+
+    def retain_grad(self, tensor) -> None:
+        tensor._native.retain_grad()
+
+    def retains_grad(self, tensor) -> bool:
+        return tensor._native.retains_grad
+
+    def backward(self, roots, cotangents, retain_graph, create_graph, inputs=None) -> None:
+        self._run(
+            torch.autograd.backward,
+            [root._native for root in roots],
+            [cotangent._native for cotangent in cotangents],
+            retain_graph=retain_graph,
+            create_graph=create_graph,
+            inputs=None if inputs is None else [tensor._native for tensor in inputs],
+        )
+        for tensor in inputs or ():
+            if not tensor._native.is_leaf:
+                self._empty(tensor, tensor._native)
 
     def gradients(self, roots, cotangents, inputs, retain_graph, create_graph):
+        found = self._run(
+            torch.autograd.grad,
+            [root._native for root in roots],
+            [tensor._native for tensor in inputs],
+            [cotangent._native for cotangent in cotangents],
+            retain_graph=retain_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+        return [None if native is None else self.front.wrap(native) for native in found]
+
+    def _run(self, function, roots, *args, **options):
+        if not torch.is_anomaly_enabled():
+            return self._translated(function, roots, *args, **options)
+        watched = []
+        if self.front.checks_nan():
+            watched = [node.register_hook(self._looks(node)) for node in _nodes(roots)]
         try:
-            found = torch.autograd.grad(
-                [root._native for root in roots],
-                [tensor._native for tensor in inputs],
-                [cotangent._native for cotangent in cotangents],
-                retain_graph=retain_graph,
-                create_graph=create_graph,
-                allow_unused=True,
-            )
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Error detected in", UserWarning)  # the error says it all
+                return self._translated(function, roots, *args, **options)
+        finally:
+            for handle in watched:
+                handle.remove()
+
+    def _translated(self, function, *args, **options):
+        try:
+            return function(*args, **options)
         except RuntimeError as error:
+            if isinstance(error, errors.UnifiedError):
+                raise
             raise _translate(error) from error
-        return [None if native is None else self.wrap(native) for native in found]
+
+    def _looks(self, node):
+        def look(gradients, _) -> None:
+            for position, gradient in enumerate(gradients):
+                if gradient is not None and bool(torch.isnan(gradient).any()):
+                    frames = _FRAME.findall("".join(node.metadata.get("traceback_", ())))
+                    raise self.front.anomaly(_name(node), position, frames)
+
+        return look
+
+
+_FRAME = re.compile(r'File "(.*)", line (\d+), in (.*)')
+
+
+def _nodes(roots):
+    """Every node of the graph behind ``roots``."""
+    seen, stack = set(), [root.grad_fn for root in roots]
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            stack.extend(parent for parent, _ in node.next_functions)
+    return seen
+
+
+def _name(node):
+    """The op's name behind ``LogBackward0``."""
+    words = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
 
 
 class _Reattach(torch.autograd.Function):

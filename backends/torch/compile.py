@@ -27,7 +27,9 @@ class TorchCompiler:
         return self._modes[-1].from_tensor(native.detach(), static_shapes=True)
 
     def build(self, function, leaves, donated, kept):
-        graph = trace(function, leaves, donated, kept)
+        first, second = len(leaves), len(leaves) + len(donated)
+        graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]),
+                      [*leaves, *donated, *kept])  # fmt: skip
         compiled = torch.compile(graph, fullgraph=True, dynamic=False)
 
         def program(leaves, donated, kept):
@@ -36,15 +38,18 @@ class TorchCompiler:
 
         return program
 
-    def differentiable(self, function):
-        """``function`` of native lists as a program through which torch's own autograd goes."""
-        programs = []
+    def differentiable(self, op):
+        """The program of a whole function as one node of torch's autograd, its pullback a program too."""
+        programs = {}
 
-        def program(leaves, donated, kept):
-            if not programs:
-                graph = trace(function, leaves, donated, kept)
-                programs.append(torch.compile(graph, fullgraph=True, dynamic=False))
-            return list(programs[0](*leaves, *donated, *kept))
+        def program(*groups):
+            flat = [native for group in groups for native in group if native is not None]
+            layout = tuple(tuple(native is not None for native in group) for group in groups)
+            compiled = programs.get(layout)
+            if compiled is None:
+                graph = trace(lambda natives: op.composite(*_grouped(layout, natives)), flat)
+                compiled = programs[layout] = torch.compile(graph, fullgraph=True, dynamic=False)
+            return list(_Program.apply(op, compiled, layout, *flat))
 
         return program
 
@@ -64,13 +69,33 @@ class TorchCompiler:
         return native.clone()
 
 
-def trace(function, leaves, donated, kept):
-    """The graph of ``function`` at these shapes, as a module of flat tensors."""
-    first, second = len(leaves), len(leaves) + len(donated)
+class _Program(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, op, compiled, layout, *flat):
+        ctx.op, ctx.layout = op, layout
+        ctx.save_for_backward(*flat)
+        ctx.set_materialize_grads(False)
+        results = tuple(compiled(*flat))
+        ctx.mark_non_differentiable(*[r for r in results if not (r.is_floating_point() or r.is_complex())])
+        return results
 
-    def flat(*natives):
-        results = function(list(natives[:first]), list(natives[first:second]), list(natives[second:]))
-        return list(results)
+    @staticmethod
+    def backward(ctx, *cotangents):
+        places = [(i, j) for i, group in enumerate(ctx.layout) for j, there in enumerate(group) if there]
+        needs = ctx.needs_input_grad[3:]
+        mask = tuple(place for place, need in zip(places, needs, strict=True) if need)
+        pull = ctx.op.pullback(mask).implementations[torch.Tensor]
+        found = iter(pull(*_grouped(ctx.layout, ctx.saved_tensors), list(cotangents)))
+        return None, None, None, *[next(found) if need else None for need in needs]
 
-    inputs = [native.detach().requires_grad_(native.requires_grad) for native in (*leaves, *donated, *kept)]
-    return make_fx(flat, tracing_mode="fake")(*inputs)
+
+def _grouped(layout, flat):
+    """``flat`` as the lists that ``layout`` describes, with None where nothing was given."""
+    iterator = iter(flat)
+    return [[next(iterator) if there else None for there in group] for group in layout]
+
+
+def trace(function, natives):
+    """The graph of ``function`` of a list at these shapes, as a module of flat tensors."""
+    inputs = [native.detach() for native in natives]
+    return make_fx(lambda *traced: list(function(list(traced))), tracing_mode="fake")(*inputs)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, state_epoch, wrap
-from unified._engine import engine_of
+from unified._engine import engine_of, recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
@@ -52,6 +52,54 @@ class Plan:
         self.cleared: list[Tensor] = []
         self.written_arguments: list[int] = []
         self.argument_grads: list[int] = []
+
+
+Finish = Callable[[list[Any]], list[Any]]
+"""What is done with a program's results before the state it runs on is put back."""
+
+
+class Program:
+    """A function of lists of natives, for a framework to compile; its derivative is what the engine records in it.
+
+    So hooks, ``autograd.Function``, ``detach`` and ``no_grad`` inside mean what they mean outside.
+
+    Args:
+        body: (groups of Tensors, finish) to what ``finish`` makes of the results.
+    """
+
+    def __init__(self, body: Callable[[Sequence[list[Any]], Finish], list[Any]]) -> None:
+        self._body = body
+
+    def __call__(self, *groups: Sequence[Native]) -> list[Native]:
+        tensors = [[None if native is None else wrap(native) for native in group] for group in groups]
+        return self._body(tensors, lambda results: [engine_of(result).detach(result) for result in results])
+
+    def derive(self, mask: tuple[tuple[int, int], ...]) -> Program:
+        """The program (*groups, cotangents) to the cotangents of the operands that ``mask`` names."""
+
+        def body(groups: Sequence[list[Any]], finish: Finish) -> list[Any]:
+            *operands, cotangents = groups
+            watched = [operands[position][index] for position, index in mask]
+            for tensor in watched:
+                if not engine_of(tensor).requires_grad(tensor):
+                    engine_of(tensor).require_grad(tensor, True)
+
+            def gradients(outputs: list[Any]) -> list[Any]:
+                pairs = zip(outputs, cotangents, strict=True)
+                roots = [(out, given) for out, given in pairs if given is not None and engine_of(out).requires_grad(out)]
+                found: Sequence[Any] = [None] * len(watched)
+                if roots:
+                    found = engine_of(roots[0][0]).gradients(
+                        [root for root, _ in roots], [given for _, given in roots], watched, True, True
+                    )
+                return finish([
+                    tensor.detach().zeros_like() if gradient is None else gradient
+                    for tensor, gradient in zip(watched, found, strict=True)
+                ])
+
+            return self._body(operands, gradients)
+
+        return Program(body)
 
 
 class Entry:
@@ -127,8 +175,8 @@ def trace(function: Callable[..., Any], backend: Backend, call: Any, leaves: lis
     """Compiles ``function`` for one signature. Leaves every Tensor as it was, also when it fails."""
     with _tracing_lock:
         plan = _discover(function, backend, call, leaves)
-        pure = _pure(function, backend, call, plan, [_requires(leaf) for leaf in leaves])
-        run = _differentiable(backend, plan, pure) if plan.differentiable else _plain(backend, plan, pure, leaves)
+        program = Program(_body(function, backend, call, plan, [_requires(leaf) for leaf in leaves]))
+        run = _differentiable(plan, program) if plan.differentiable else _plain(backend, plan, program, leaves)
         return Entry(backend, plan, run)
 
 
@@ -136,13 +184,11 @@ def _requires(tensor: Tensor) -> bool:
     return grad_mode.enabled and engine_of(tensor).requires_grad(tensor)
 
 
-def _arguments(natives: list[Native], requires: list[bool]) -> list[Tensor]:
-    arguments = [wrap(native) for native in natives]
+def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
     for argument, required in zip(arguments, requires, strict=True):
         argument._grad = None
         if required and not engine_of(argument).requires_grad(argument):
             engine_of(argument).require_grad(argument, True)
-    return arguments
 
 
 def _discover(function: Callable[..., Any], backend: Backend, call: Any, leaves: list[Tensor]) -> Plan:
@@ -150,7 +196,8 @@ def _discover(function: Callable[..., Any], backend: Backend, call: Any, leaves:
     requires = [_requires(leaf) for leaf in leaves]
 
     def run(natives: list[Native]) -> list[Native]:
-        arguments = _arguments(natives, requires)
+        arguments = [wrap(native) for native in natives]
+        _prepare(arguments, requires)
         iterator = iter(arguments)
         args, kwargs = structure.unflatten(call, lambda: next(iterator))
         tracer = StateTracer(backend, arguments)
@@ -185,39 +232,42 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
     plan.flags = {id(owner): (owner, value) for owner, value in tracer.flags}
 
 
-def _pure(
+def _body(
     function: Callable[..., Any], backend: Backend, call: Any, plan: Plan, requires: list[bool]
-) -> Callable[[list[Native], list[Native], list[Native]], list[Native]]:
-    """The function of native lists that the framework compiles: arguments, changed state, read state."""
+) -> Callable[[Sequence[list[Any]], Finish], list[Any]]:
+    """What a :class:`Program` runs: groups are the arguments, the state that changes, the state that is read."""
 
-    def pure(natives: list[Native], donated: list[Native], kept: list[Native]) -> list[Native]:
-        arguments = _arguments(natives, requires)
+    recorded = grad_mode.enabled
+
+    def body(groups: Sequence[list[Any]], finish: Finish) -> list[Any]:
+        arguments, donated, kept = groups
+        _prepare(arguments, requires)
         bound = [argument._native for argument in arguments]
-        tracer = StateTracer(backend, arguments, plan.differentiable)
+        tracer = StateTracer(backend, arguments)
         results: list[Tensor] = []
         iterator = iter(arguments)
         args, kwargs = structure.unflatten(call, lambda: next(iterator))
         slots = zip([*plan.donated, *plan.kept], [*donated, *kept], strict=True)
-        values = {(id(slot.tensor), slot.is_grad): (slot.tensor, native) for slot, native in slots}
+        values = {(id(slot.tensor), slot.is_grad): (slot.tensor, given) for slot, given in slots}
         try:
-            with tracer:
-                for (key, is_grad), (tensor, native) in values.items():
+            with tracer, recording(recorded):  # a pullback is traced within a backward pass, which does not record
+                for (key, is_grad), (tensor, given) in values.items():
                     if not is_grad:
-                        tracer.adopt(Touched(tensor), native, values.get((key, True), (None, None))[1])
+                        tracer.adopt(Touched(tensor), given, values.get((key, True), (None, None))[1])
                 output = structure.flatten(function(*args, **kwargs), results)
                 tracer.collect_grads()
                 tracer.check_leaks(results)
-                return _results(plan, tracer, output, results, arguments, bound)
+                return finish(_results(plan, tracer, output, results, arguments, bound))
         finally:
             for found in tracer.touched.values():
                 found.restore()
 
-    return pure
+    return body
 
 
 def _results(
     plan: Plan, tracer: StateTracer, output: Any, results: list[Tensor], arguments: list[Tensor], bound: list[Native]
-) -> list[Native]:
+) -> list[Tensor]:
     known = {id(slot.tensor) for slot in (*plan.donated, *plan.kept)}
     changed = {id(slot.tensor) for slot in plan.donated if not slot.is_grad}
     for found in tracer.touched.values():
@@ -227,27 +277,23 @@ def _results(
                 f"{tuple(found.tensor.shape)}); it must not depend on Python state that it changes itself"
             )
     plan.output, plan.outputs = output, len(results)
-    flat = [r._native if plan.differentiable else engine_of(r).detach(r) for r in results]
     accumulated = {id(slot.tensor) for slot in plan.donated if slot.is_grad}
-    flat += [engine_of(slot.holder()).detach(slot.holder()) for slot in plan.donated]
     final = [f for f in tracer.touched.values() if f.holds_final_grad() and id(f.tensor) not in accumulated]
     plan.new_grads = [found.tensor for found in final]
     plan.cleared = [
         f.tensor for f in tracer.touched.values() if f.grad_written and getattr(f.tensor, "_grad", None) is None
     ]
-    for tensor in plan.new_grads:
-        grad = tensor._grad
-        assert grad is not None
-        flat.append(engine_of(grad).detach(grad))
     plan.written_arguments = [i for i, a in enumerate(arguments) if a._native is not bound[i]]
-    flat += [engine_of(arguments[i]).detach(arguments[i]) for i in plan.written_arguments]
     grads = [engine_of(argument).read_grad(argument) for argument in arguments]
     plan.argument_grads = [i for i, grad in enumerate(grads) if grad is not None]
-    flat += [engine_of(grads[i]).detach(grads[i]) for i in plan.argument_grads]
-    return flat
+    state = [slot.holder() for slot in plan.donated]
+    state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
+    state += [arguments[i] for i in plan.written_arguments]
+    state += [grads[i] for i in plan.argument_grads]
+    return [*results, *(wrap(engine_of(tensor).detach(tensor)) for tensor in state)]
 
 
-def _plain(backend: Backend, plan: Plan, pure: Callable[..., Any], leaves: list[Tensor]) -> Callable[..., Any]:
+def _plain(backend: Backend, plan: Plan, pure: Program, leaves: list[Tensor]) -> Callable[..., Any]:
     """Results carry no gradient: a training step, or inference."""
     compiler = backend.compiler
     program = compiler.build(
@@ -276,12 +322,12 @@ def _plain(backend: Backend, plan: Plan, pure: Callable[..., Any], leaves: list[
     return run
 
 
-def _differentiable(backend: Backend, plan: Plan, pure: Callable[..., Any]) -> Callable[..., Any]:
+def _differentiable(plan: Plan, program: Program) -> Callable[..., Any]:
     """Results carry gradients out: the program is an op like any other, with a compiled pullback."""
     names = ("leaves", "donated", "kept")
     parameters = tuple(Parameter(name, ParameterKind.SEQUENCE, required=True, keyword=False) for name in names)
     op = Op("compiled", parameters, tuple)
-    op.composite = pure
+    op.composite = program
     op.whole_program = True
 
     def run(arguments: list[Tensor]) -> list[Tensor]:

@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any
 
-from unified._dispatch import set_tracer
+from unified._dispatch import set_tracer, wrap
 from unified._engine import engine_of
 from unified._location import user_line
 from unified._tape import grad_mode
@@ -20,8 +20,8 @@ class Touched:
     """One Tensor from outside, as it was before the trace."""
 
     __slots__ = (
-        "grad", "grad_native", "grad_read", "grad_stand_in", "grad_written", "leaf", "native", "node", "shared",
-        "stand_in", "tensor",
+        "grad", "grad_native", "grad_read", "grad_stand_in", "grad_written", "leaf", "native", "node", "output",
+        "shared", "stand_in", "tensor",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor) -> None:
@@ -39,25 +39,28 @@ class Touched:
         self.grad_written = False
         self.native: Native = tensor._native
         self.node = tensor._node
+        self.output = getattr(tensor, "_output", 0)
         self.shared = getattr(tensor, "_shared", False)
         self.stand_in: Native = None
         self.grad_stand_in: Native = None
 
-    def bind(self, native: Native, grad_native: Native) -> None:
-        """Puts traced natives in the place of the real ones; ``stand_in`` is what a later change is told by."""
+    def bind(self, given: Tensor, given_grad: Tensor | None) -> None:
+        """Puts traced values in the place of the real ones; ``stand_in`` is what a later change is told by."""
         tensor = self.tensor
-        tensor._native = native
+        tensor._native = given._native
+        if given._node is not None:  # the program is being differentiated by this Tensor
+            tensor._node, tensor._output = given._node, given._output
         if self.leaf and not engine_of(tensor).requires_grad(tensor):  # an engine that keeps this in the native
             engine_of(tensor).require_grad(tensor, True)
         self.stand_in = tensor._native
-        if self.grad is not None and grad_native is not None:
-            self.grad._native = grad_native
-        self.grad_stand_in = grad_native
+        if self.grad is not None and given_grad is not None:
+            self.grad._native = self.grad_stand_in = given_grad._native
 
     def restore(self) -> None:
         tensor = self.tensor
         tensor._native = self.native
         tensor._node = self.node
+        tensor._output = self.output
         tensor._grad = self.grad
         tensor._shared = self.shared
         if self.grad is not None:
@@ -77,10 +80,9 @@ class Touched:
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
-    def __init__(self, backend: Backend, arguments: list[Tensor], differentiable: bool = False) -> None:
+    def __init__(self, backend: Backend, arguments: list[Tensor]) -> None:
         self.backend = backend
         self.compiler = backend.compiler
-        self.differentiable = differentiable
         self.arguments = arguments
         self.touched: dict[int, Touched] = {}
         self.flags: list[tuple[Any, bool]] = []
@@ -122,15 +124,15 @@ class StateTracer:
         grad_native = found.grad_native
         if found.grad is not None:
             self._known.add(id(found.grad))
-        found.bind(abstract(found.native), None if grad_native is None else abstract(grad_native))
+        found.bind(wrap(abstract(found.native)), None if grad_native is None else wrap(abstract(grad_native)))
         return found
 
-    def adopt(self, found: Touched, native: Native, grad_native: Native) -> None:
-        """Takes a Tensor known from an earlier pass into this trace, bound to traced natives."""
+    def adopt(self, found: Touched, given: Tensor, given_grad: Tensor | None) -> None:
+        """Takes a Tensor known from an earlier pass into this trace, bound to traced values."""
         self.touched[id(found.tensor)] = found
         if found.grad is not None:
             self._known.add(id(found.grad))
-        found.bind(native, grad_native)
+        found.bind(given, given_grad)
 
     def made(self, tensor: Tensor) -> None:
         if self.compiler.is_traced(tensor._native):
@@ -150,12 +152,6 @@ class StateTracer:
 
     def read_flag(self, owner: Any, value: bool) -> None:
         self.flags.append((owner, value))
-
-    def result(self, native: Native) -> Native:
-        """What an op's result becomes: a constant to the framework's derivative where recording is off."""
-        if self.differentiable and not grad_mode.enabled:
-            return self.compiler.stop_gradient(native)
-        return native
 
     def differentiate(self) -> None:
         self.differentiated = True

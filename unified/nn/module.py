@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from unified import _dispatch
+from unified import _dispatch, _hooks
 from unified._device import device
 from unified._dispatch import tracing
 from unified._dtype import DType, bfloat16, float16, float32, float64
+from unified._hooks import Hook, RemovableHandle
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
-from unified.nn import _hooks, _state
-from unified.nn._hooks import Hook, RemovableHandle
+from unified.nn import _state
 from unified.nn.parameter import Parameter
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")

@@ -335,7 +335,7 @@ def erf(input: Tensor) -> Tensor:
     """The error function."""
 
 
-@op(methods=("relu",), inplace=True)
+@op(methods=("relu",), inplace=True, idempotent=True)
 def relu(input: Tensor) -> Tensor:
     """``max(input, 0)``; its gradient at 0 is 0."""
 

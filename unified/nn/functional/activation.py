@@ -227,7 +227,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return _given(input, _leaky_relu(input, negative_slope), inplace)
 
 
-@composite(name="hardtanh")
+@composite(name="hardtanh", idempotent=True)
 def _hardtanh(input: Tensor, min_val: Scalar, max_val: Scalar) -> Tensor:
     """``input`` limited to ``[min_val, max_val]``."""
     limited: Tensor = where(input <= min_val, min_val, where(input >= max_val, max_val, input)).to(input.dtype)
@@ -245,7 +245,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     return _given(input, _hardtanh(input, min_val, max_val), inplace)
 
 
-@composite(name="relu6")
+@composite(name="relu6", idempotent=True)
 def _relu6(input: Tensor) -> Tensor:
     """``min(max(input, 0), 6)``."""
     return where(input <= 0, 0, where(input >= 6, 6, input))
