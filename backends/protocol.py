@@ -158,8 +158,9 @@ class OpSpec(Protocol):
     def within(self, function: Callable[..., Any], host: Callable[[Native], Any]) -> Callable[..., Any]:
         """``function`` behind a look at its indices through ``host``, for natives where an index clamps or wraps."""
 
-    implementations: Mapping[Any, Callable[..., Any]]
-    """The callables that run the op, by type of native."""
+    @property
+    def implementations(self) -> Mapping[Any, Callable[..., Any]]:
+        """The callables that run the op, by type of native."""
 
     def pullback(self, mask: tuple[tuple[int, int], ...]) -> OpSpec:
         """The op (*arguments, cotangents) to cotangents of the operands that ``mask`` names."""
@@ -223,6 +224,12 @@ class Engine(Protocol):
 
     def accumulated_hooks(self, tensor: Any) -> dict[int, Callable[[Any], Any]]:
         """What runs on a leaf after its ``.grad`` has grown, likewise."""
+
+    def custom(self, rule: Any, inputs: list[Any]) -> list[Any]:
+        """Applies a rule with a derivative of its own (``unified._custom.Rule``) to Tensors."""
+
+    def checkpoint(self, run: Callable[[], list[Any]], again: Callable[[], list[Any]]) -> list[Any]:
+        """The Tensors that ``run`` returns; what it records is dropped, and ``again`` runs for its derivative."""
 
     def retain_grad(self, tensor: Any) -> None: ...
     def retains_grad(self, tensor: Any) -> bool: ...

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unified._custom import Recomputed, Rule, apply_rule, outside
 from unified._dispatch import apply, backends_by_type, table, tracing, wrap
 from unified._location import is_users
-from unified._tape import Call, Custom, Hook, Leaf, Node, Walk, grad_mode, hooked_leaves
+from unified._tape import Call, Custom, Hook, Leaf, Node, Walk, grad_mode, hooked_leaves, mark
 from unified.backends import registry
-from unified.backends.protocol import Backend, Engine, Native
+from unified.backends.protocol import Backend, Engine, FrontEnd, Native
 from unified.errors import AnomalyError, AutogradError, BackendError, OperandError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ RETAIN = sys.maxsize
 class TapeEngine:
     """Satisfies ``protocol.Engine`` for every backend whose ``engine`` is None."""
 
-    front = None
+    front: FrontEnd | None = None
 
     def set_grad_enabled(self, enabled: bool) -> None:
         grad_mode.enabled = enabled
@@ -156,6 +157,36 @@ class TapeEngine:
             found.append(None if cotangent is None else _as_tensor(cotangent))
         return found
 
+    def custom(self, rule: Rule, inputs: list[Tensor]) -> list[Tensor]:
+        recorded = grad_mode.enabled
+        with recording(False):
+            return apply_rule(rule, inputs, recorded)
+
+    def checkpoint(self, run: Callable[[], list[Tensor]], again: Callable[[], list[Tensor]]) -> list[Tensor]:
+        first = mark()
+        outputs = run()
+        edges = outside(outputs, first)
+        if not edges:
+            return outputs
+
+        def back(
+            pairs: Sequence[tuple[Tensor, Any]], targets: frozenset[Node], record: bool
+        ) -> dict[Node, list[Any]]:
+            arrived: dict[Node, list[Any]] = {}
+            starts = [(output._node, output._output, cotangent) for output, cotangent in pairs]
+            pull, add = _algebra(record)
+            Walk(pull, add, _call_hook, record, targets, arrived.__setitem__, ends=True).run(starts)
+            return arrived
+
+        node = Recomputed(recording(True)(again), back, edges, len(outputs))
+        results = []
+        for index, output in enumerate(outputs):
+            result = wrap(output._native)
+            if output._node is not None:
+                result._node, result._output = node, index
+            results.append(result)
+        return results
+
     def _walk(
         self,
         roots: Sequence[Tensor],
@@ -170,11 +201,15 @@ class TapeEngine:
             if root._node is None:
                 raise AutogradError("a Tensor that does not require grad has no graph to go back through")
             starts.append((root._node, root._output, cotangent if create_graph else cotangent._native))
-        pull, add = (_pull_tensors, _add_tensors) if create_graph else (_pull_natives, _add_natives)
-        if grad_mode.anomaly and grad_mode.check_nan:
-            pull = checked(pull)
+        pull, add = _algebra(create_graph)
         with recording(create_graph):
             Walk(pull, add, _call_hook, retain_graph, targets, arrive).run(starts)
+
+
+def _algebra(record: bool) -> tuple[Pull, Callable[[Any, Any], Any]]:
+    """How a walk applies pullbacks and adds: on Tensors if it is to be differentiable itself, else on natives."""
+    pull, add = (_pull_tensors, _add_tensors) if record else (_pull_natives, _add_natives)
+    return (checked(pull) if grad_mode.anomaly and grad_mode.check_nan else pull), add
 
 
 def _as_tensor(cotangent: Any) -> Tensor:
@@ -219,8 +254,8 @@ def check_gradient(changed: Any, gradient: Tensor, what: str) -> None:
         raise OperandError(f"{what} must return a Tensor or None, not {type(changed).__name__}")
     if changed.shape != gradient.shape or changed.dtype is not gradient.dtype or changed.backend != gradient.backend:
         raise AutogradError(
-            f"{what} returned {changed.dtype.name} {tuple(changed.shape)} on {changed.backend} for a gradient that is "
-            f"{gradient.dtype.name} {tuple(gradient.shape)} on {gradient.backend}"
+            f"{what} returned {changed.dtype.name} {tuple(changed.shape)} on {changed.backend} for a gradient that "
+            f"is {gradient.dtype.name} {tuple(gradient.shape)} on {gradient.backend}"
         )
 
 
@@ -240,7 +275,9 @@ def checked(pull: Pull) -> Pull:
 def anomaly(name: str, position: int, where: str | None) -> AnomalyError:
     """The error about NaN in a gradient that backward through ``name`` made."""
     line = where or "a line that was not noted: enter detect_anomaly before the forward pass"
-    return AnomalyError(f"backward through {name!r} returned nan values in its output {position}\n  recorded at {line}")
+    return AnomalyError(
+        f"backward through {name!r} returned nan values in its output {position}\n  recorded at {line}"
+    )
 
 
 def _has_nan(gradient: Any) -> bool:
@@ -390,7 +427,7 @@ def require(tensor: Any, position: int) -> None:
         raise AutogradError(f"inputs[{position}] does not require grad; call x.requires_grad_() before using it")
 
 
-def root_cotangent(root: Tensor, gradient: Tensor | None) -> Tensor:
+def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
     """The cotangent backward starts with: ones for a single element, else what the caller gave.
 
     Raises:

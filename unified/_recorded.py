@@ -131,8 +131,9 @@ class Recorded:
     def detach_(self) -> Self:
         """Takes this Tensor out of its graph; returns itself."""
         self._touch()
-        self._native = engine_of(self).detach(self)
-        self._node = None
+        tensor: Any = self
+        tensor._native = engine_of(self).detach(self)
+        tensor._node = None
         return self
 
     # ---- hooks -----------------------------------------------------------------------------------------------

@@ -143,8 +143,11 @@ Roots = Iterable[tuple[Node, int, Any]]
 """Where a walk starts: node, output and its cotangent."""
 
 
-def needed(roots: Iterable[Node], targets: frozenset[Node]) -> dict[Node, int]:
-    """The nodes on a way from ``roots`` to ``targets``, each with the number of such nodes' operands that it is."""
+def needed(roots: Iterable[Node], targets: frozenset[Node], ends: bool = False) -> dict[Node, int]:
+    """The nodes on a way from ``roots`` to ``targets``, each with the number of such nodes' operands that it is.
+
+    ``ends`` leaves out the ways that go on behind a target.
+    """
     found: dict[Node, int] = {}
     seen: set[Node] = set()
     stack: list[tuple[Node, bool]] = [(root, False) for root in roots]
@@ -158,9 +161,17 @@ def needed(roots: Iterable[Node], targets: frozenset[Node]) -> dict[Node, int]:
                         found[parent] += 1
         elif node not in seen:
             seen.add(node)
-            stack.append((node, True))
-            stack.extend((parent, False) for parent, _ in node.parents)
+            if ends and node in targets:
+                found[node] = 0
+            else:
+                stack.append((node, True))
+                stack.extend((parent, False) for parent, _ in node.parents)
     return found
+
+
+def mark() -> int:
+    """A number between the orders of all nodes so far and of all that come."""
+    return next(_order)
 
 
 _FIRST = -(2**62)
@@ -180,6 +191,7 @@ class Walk:
         retain_graph: keep the saved arguments for another pass.
         targets: if given, only what leads to these nodes is computed.
         arrive: told of each leaf's and target's cotangents as soon as they are complete.
+        ends: the walk ends at its targets; their hooks and what lies behind are another walk's.
     """
 
     def __init__(
@@ -190,7 +202,9 @@ class Walk:
         retain_graph: bool,
         targets: frozenset[Node] | None,
         arrive: Callable[[Node, list[Any]], None],
+        ends: bool = False,
     ) -> None:
+        self._ends = ends
         self._pull = pull
         self._add = add
         self._call = call
@@ -210,7 +224,7 @@ class Walk:
         starts = list(roots)
         nodes = [node for node, _, _ in starts]
         targets = self._targets
-        on_the_way = None if targets is None else needed(nodes, targets)
+        on_the_way = None if targets is None else needed(nodes, targets, self._ends)
         if hooked_leaves:
             self._edges = dict(on_the_way or needed(nodes, frozenset(hooked_leaves)))
             for node in nodes:
@@ -225,6 +239,9 @@ class Walk:
             node = heapq.heappop(queue)[1]
             cotangents = arrived.pop(node, None)
             if cotangents is None:  # a leaf that was complete before its turn
+                continue
+            if self._ends and targets is not None and node in targets:
+                self._arrive(node, cotangents)
                 continue
             if node.hooks is not None:
                 self._run_hooks(node, cotangents)

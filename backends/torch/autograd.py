@@ -13,6 +13,7 @@ import warnings
 import weakref
 
 import torch
+from torch.utils import checkpoint
 
 from unified.backends.protocol import errors
 
@@ -177,6 +178,21 @@ class TorchEngine:
 
         native.register_post_accumulate_grad_hook(accumulated)
 
+    def custom(self, rule, inputs):
+        call = _RuleCall(rule, self.front)
+        natives = _Ruled.apply(call, *[tensor._native for tensor in inputs])
+        return [self.front.wrap(native) for native in natives[: len(call.carries)]]
+
+    def checkpoint(self, run, again):
+        runs = iter((run,))
+
+        def region():
+            return tuple(output._native for output in next(runs, again)())
+
+        with checkpoint.set_checkpoint_early_stop(False):  # it stops by an exception, from within an op
+            natives = checkpoint.checkpoint(region, use_reentrant=False, preserve_rng_state=False)
+        return [self.front.wrap(native) for native in natives]
+
     def retain_grad(self, tensor) -> None:
         tensor._native.retain_grad()
 
@@ -258,6 +274,62 @@ def _name(node):
     """The op's name behind ``LogBackward0``."""
     words = re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
+
+
+class _RuleCall:
+    """One application of a rule: where the Tensors that it saved are found, and which outputs have a gradient."""
+
+    def __init__(self, rule, front) -> None:
+        self.rule, self.front = rule, front
+        self.saved = []
+        self.carries = []
+
+    def forward(self, natives):
+        inputs = [self.front.wrap(native) for native in natives]
+        outputs, saved, self.carries = self.rule.forward(inputs)
+        results = [output._native for output in outputs]
+        results = [r.view_as(r) if any(r is native for native in natives) else r for r in results]
+        extras = []
+        self.saved = []
+        for tensor in saved:
+            for group, among in ((1, outputs), (0, inputs)):
+                place = next((i for i, member in enumerate(among) if member is tensor), None)
+                if place is not None and (group or tensor._native is natives[place]):
+                    self.saved.append((group, place))
+                    break
+            else:
+                self.saved.append((1, len(results) + len(extras)))
+                extras.append(tensor._native.detach())
+        return (*results, *extras)
+
+
+class _Ruled(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(call, *natives):
+        return call.forward(natives)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        call, *natives = inputs
+        ctx.call = call
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*[(natives, output)[group][place] for group, place in call.saved])
+        count = len(call.carries)
+        ctx.mark_non_differentiable(
+            *output[count:], *[o for o, c in zip(output, call.carries, strict=False) if not c]
+        )
+
+    @staticmethod
+    def backward(ctx, *cotangents):
+        call = ctx.call
+        wrap = call.front.wrap
+        given = [None if c is None else wrap(c) for c in cotangents[: len(call.carries)]]
+        if all(c is None for c in given):
+            return (None,) * len(ctx.needs_input_grad)
+        found = call.rule.backward([wrap(native) for native in ctx.saved_tensors], given, ctx.needs_input_grad[1:])
+        return None, *[None if tensor is None else tensor._native for tensor in found]
 
 
 class _Reattach(torch.autograd.Function):

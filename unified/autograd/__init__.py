@@ -1,5 +1,7 @@
 """Gradient modes and gradients of eager Tensors."""
 
+from unified.autograd.checkpoint import checkpoint
+from unified.autograd.function import Function, FunctionCtx, once_differentiable
 from unified.autograd.functional import backward, grad
 from unified.autograd.grad_mode import (
     detect_anomaly,
@@ -15,7 +17,10 @@ from unified.autograd.grad_mode import (
 )
 
 __all__ = [
+    "Function",
+    "FunctionCtx",
     "backward",
+    "checkpoint",
     "detect_anomaly",
     "enable_grad",
     "grad",
@@ -25,6 +30,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
+    "once_differentiable",
     "set_detect_anomaly",
     "set_grad_enabled",
 ]

@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from unified import _structure as structure
 from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
 from unified._selection import current_backend
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend
-from unified.compile import structure
 from unified.compile.program import Entry, trace
 from unified.errors import BackendMismatchError
 

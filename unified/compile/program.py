@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, state_epoch, wrap
 from unified._engine import engine_of, recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile import structure
 from unified.compile.state import StateTracer, Touched
 from unified.errors import CompileError
 
@@ -86,16 +86,20 @@ class Program:
 
             def gradients(outputs: list[Any]) -> list[Any]:
                 pairs = zip(outputs, cotangents, strict=True)
-                roots = [(out, given) for out, given in pairs if given is not None and engine_of(out).requires_grad(out)]
+                roots = [
+                    (out, given) for out, given in pairs if given is not None and engine_of(out).requires_grad(out)
+                ]
                 found: Sequence[Any] = [None] * len(watched)
                 if roots:
                     found = engine_of(roots[0][0]).gradients(
                         [root for root, _ in roots], [given for _, given in roots], watched, True, True
                     )
-                return finish([
-                    tensor.detach().zeros_like() if gradient is None else gradient
-                    for tensor, gradient in zip(watched, found, strict=True)
-                ])
+                return finish(
+                    [
+                        tensor.detach().zeros_like() if gradient is None else gradient
+                        for tensor, gradient in zip(watched, found, strict=True)
+                    ]
+                )
 
             return self._body(operands, gradients)
 
@@ -256,8 +260,10 @@ def _body(
                         tracer.adopt(Touched(tensor), given, values.get((key, True), (None, None))[1])
                 output = structure.flatten(function(*args, **kwargs), results)
                 tracer.collect_grads()
-                tracer.check_leaks(results)
-                return finish(_results(plan, tracer, output, results, arguments, bound))
+                finished = finish(_results(plan, tracer, output, results, arguments, bound))
+                results.clear()  # and with them the graph, which may hold Tensors for a backward pass
+                tracer.check_leaks()
+                return finished
         finally:
             for found in tracer.touched.values():
                 found.restore()

@@ -171,9 +171,9 @@ class StateTracer:
                 self.read_grad(found.tensor)
                 engine_of(found.tensor).read_grad(found.tensor)
 
-    def check_leaks(self, results: list[Tensor]) -> None:
-        """Raises LeakedTensorError where a traced Tensor outlives the trace anywhere but in the results."""
-        allowed = {id(tensor) for tensor in results}
+    def check_leaks(self) -> None:
+        """Raises LeakedTensorError where a Tensor made in the trace outlives it."""
+        allowed: set[int] = set()
         for found in self.touched.values():
             allowed |= {id(found.tensor), id(getattr(found.tensor, "_grad", None))}
         for argument in self.arguments:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from unified import _dispatch, _hooks
+from unified import _dispatch
 from unified._device import device
 from unified._dispatch import tracing
 from unified._dtype import DType, bfloat16, float16, float32, float64
-from unified._hooks import Hook, RemovableHandle
+from unified._hooks import Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
-from unified.nn import _state
+from unified.nn import _hooks, _state
 from unified.nn.parameter import Parameter
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
@@ -36,14 +36,12 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]
-    _forward_hooks: dict[int, Any]
-    _forward_pre_hooks: dict[int, Any]
+    _module_hooks: _hooks.ModuleHooks | None
     _training: bool
 
     def __init__(self) -> None:
         self.__dict__.update(
-            _training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _forward_hooks={},
-            _forward_pre_hooks={},
+            _training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _module_hooks=None,
         )  # fmt: skip
 
     # ---- calling -----------------------------------------------------------------------------------------
@@ -53,37 +51,52 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._forward_hooks or self._forward_pre_hooks:
-            return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        if self._module_hooks is None and not _hooks.everywhere:
+            return self.forward(*args, **kwargs)
+        return _hooks.call(self, self._module_hooks, args, kwargs)
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
-            if changed is None:
-                continue
-            if with_kwargs:
-                args, kwargs = changed
-            else:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
+    # ---- hooks ---------------------------------------------------------------------------------------------
+
+    def _own_hooks(self) -> _hooks.ModuleHooks:
+        if self._module_hooks is None:
+            self.__dict__["_module_hooks"] = _hooks.ModuleHooks()
+        found: _hooks.ModuleHooks = self.__dict__["_module_hooks"]
+        return found
 
     def register_forward_hook(
-        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
-        """Calls ``hook(module, args, output)`` after each forward; what it returns, unless None, is the output."""
-        return _hooks.register(self._forward_hooks, (hook, with_kwargs), prepend)
+        """Calls ``hook(module, args, output)`` after each forward; what it returns, unless None, is the output.
+
+        Args:
+            with_kwargs: the hook gets ``(module, args, kwargs, output)``.
+            always_call: it runs, with None as output, when forward raises too.
+        """
+        return register(self._own_hooks().forward, (hook, with_kwargs, always_call), prepend)
 
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Calls ``hook(module, args)`` before each forward; what it returns, unless None, are the arguments."""
-        return _hooks.register(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+        """Calls ``hook(module, args)`` before each forward; what it returns, unless None, are the arguments.
+
+        ``with_kwargs`` gives it ``(module, args, kwargs)``, and it may return both in a tuple.
+        """
+        return register(self._own_hooks().forward_pre, (hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(module, grad_input, grad_output)`` when backward has the gradients of the arguments.
+
+        Both are tuples, with None for what has no gradient. What the hook returns, unless None, takes the place of
+        ``grad_input``. Positional Tensor arguments, and results that are a Tensor or a tuple of them, are seen.
+        """
+        return register(self._own_hooks().backward, hook, prepend)
+
+    def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(module, grad_output)`` before backward goes through the Module.
+
+        What it returns, unless None, takes the place of ``grad_output``.
+        """
+        return register(self._own_hooks().backward_pre, hook, prepend)
 
     # ---- registration --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unified._custom import recomputed_state
 from unified._device import current_device
 from unified._device import device as Device
 from unified._dispatch import tracing, wrap
@@ -179,6 +180,7 @@ def _provide(backend: Backend) -> None:
     _defaults[backend.name] = generator
 
 
+recomputed_state.append(lambda backend: default_generator(backend).state)
 for _backend in registry.loaded():
     _provide(_backend)
 registry.on_load(_provide)

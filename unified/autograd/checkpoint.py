@@ -1,0 +1,51 @@
+"""``checkpoint``: a region whose intermediate values are not kept but computed again for its derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from unified import _structure
+from unified._custom import recomputed_state, snapshot, state_of
+from unified._engine import engine_of
+from unified._tensor import Tensor
+
+
+def checkpoint(function: Callable[..., Any], *args: Any, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+    """``function(*args, **kwargs)``, at the price of a second forward pass instead of the memory of the first.
+
+    Gradients reach Tensors among the arguments and those that the function holds by closure, its parameters say, and
+    are differentiable themselves.
+
+    Args:
+        function: pure but for random draws: the second run must compute what the first did.
+        preserve_rng_state: lets the second run draw the first one's random numbers from the default generator.
+
+    Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
+    """
+    leaves: list[Tensor] = []
+    call = _structure.flatten((args, kwargs), leaves)
+    if not leaves:
+        return function(*args, **kwargs)
+    results: list[Tensor] = []
+    layout: list[Any] = [None]
+
+    def run() -> list[Tensor]:
+        layout[0] = _structure.flatten(function(*args, **kwargs), results)
+        return results
+
+    kept = [snapshot(tensor) for tensor in leaves]
+    rewound = [find(leaves[0].backend) for find in recomputed_state] if preserve_rng_state else []
+    start = [state._native for state in rewound]
+
+    def again() -> list[Tensor]:
+        given = iter(kept)
+        args, kwargs = _structure.unflatten(call, lambda: next(given))
+        outputs: list[Tensor] = []
+        with state_of(rewound, start):
+            _structure.flatten(function(*args, **kwargs), outputs)
+        return outputs
+
+    outputs = iter(engine_of(leaves[0]).checkpoint(run, again))
+    results.clear()
+    return _structure.unflatten(layout[0], lambda: next(outputs))
