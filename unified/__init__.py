@@ -28,6 +28,7 @@ from unified._selection import available_backends, backend, get_backend, set_bac
 from unified._size import Size
 from unified._tensor import Tensor
 from unified.autograd import (
+    custom_op,
     enable_grad,
     inference_mode,
     is_grad_enabled,

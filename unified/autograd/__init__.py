@@ -1,6 +1,7 @@
 """Gradient modes and gradients of eager Tensors."""
 
 from unified.autograd.checkpoint import checkpoint
+from unified.autograd.custom_op import custom_op
 from unified.autograd.function import Function, FunctionCtx, once_differentiable
 from unified.autograd.functional import backward, grad
 from unified.autograd.grad_mode import (
@@ -21,6 +22,7 @@ __all__ = [
     "FunctionCtx",
     "backward",
     "checkpoint",
+    "custom_op",
     "detect_anomaly",
     "enable_grad",
     "grad",
