@@ -32,83 +32,83 @@ BOTH = ("eager", "compiled")
 
 
 class Known(NamedTuple):
-    """A row that fails on these backends in these modes, and why."""
+    """Rows that fail on these backends in these modes, and why."""
 
-    row: str
+    reason: str
     backends: tuple[str, ...]
     modes: tuple[str, ...]
-    reason: str
+    rows: tuple[str, ...]
 
 
 _ON_THE_TAPE = ("jax", "tensorflow")
 
 KNOWN: tuple[Known, ...] = (
     Known(
-        "materialize_grads_contradicts_allow_unused_false",
-        EVERYWHERE,
-        BOTH,
         "the contradiction is not looked for: zeros are returned",
+        EVERYWHERE, BOTH,
+        ("materialize_grads_contradicts_allow_unused_false",),
     ),
     Known(
-        "a_freed_graph_is_refused",
-        _ON_THE_TAPE,
-        ("eager",),
         "the message names the op that was met first, which PyTorch's engine does not tell",
+        _ON_THE_TAPE, ("eager",),
+        (
+            "a_freed_graph_is_refused", "the_graph_of_a_function_is_freed_too", "create_graph_retains",
+            "a_shared_subgraph_is_freed_by_the_first_root", "a_failed_backward_leaves_gradients_alone",
+        ),
     ),
     Known(
-        "the_graph_of_a_function_is_freed_too",
-        _ON_THE_TAPE,
-        ("eager",),
-        "the message names the op that was met first, which PyTorch's engine does not tell",
-    ),
-    Known(
-        "create_graph_retains",
-        _ON_THE_TAPE,
-        ("eager",),
-        "the message names the op that was met first, which PyTorch's engine does not tell",
-    ),
-    Known(
-        "a_shared_subgraph_is_freed_by_the_first_root",
-        _ON_THE_TAPE,
-        ("eager",),
-        "the message names the op that was met first, which PyTorch's engine does not tell",
-    ),
-    Known(
-        "a_failed_backward_leaves_gradients_alone",
-        _ON_THE_TAPE,
-        ("eager",),
-        "the message names the op that was met first, which PyTorch's engine does not tell",
-    ),
-    Known(
-        "a_graph_that_saved_nothing_may_be_walked_again",
-        _ON_THE_TAPE,
-        BOTH,
         "a node of the tape keeps its operands whatever its op, and releases them",
+        _ON_THE_TAPE, BOTH,
+        ("a_graph_that_saved_nothing_may_be_walked_again",),
     ),
     Known(
-        "a_second_order_of_a_linear_function_is_unused",
-        _ON_THE_TAPE,
-        BOTH,
         "a pullback is an op of all that its primal took, so that what it does not depend on has zeros and not None",
+        _ON_THE_TAPE, BOTH,
+        ("a_second_order_of_a_linear_function_is_unused",),
     ),
     Known(
-        "a_complex_root_has_no_implicit_gradient",
-        EVERYWHERE,
-        BOTH,
         "a complex root of one element starts from one",
+        EVERYWHERE, BOTH,
+        ("a_complex_root_has_no_implicit_gradient",),
     ),
     Known(
-        "a_gradient_that_is_no_tensor",
-        EVERYWHERE,
-        BOTH,
-        "the error is Python's own: a number has no shape",
-    ),
-    Known(
-        "a_gradient_of_another_kind",
-        _ON_THE_TAPE,
-        BOTH,
         "the dtype of a cotangent is not looked at, and the framework refuses it in its words",
+        _ON_THE_TAPE, BOTH,
+        ("a_gradient_of_another_kind",),
     ),
-    Known("roots_must_be_there", EVERYWHERE, BOTH, "no roots at all is an error"),
-    Known("grad_wants_tensors", EVERYWHERE, BOTH, "the error is Python's own: a str has no requires_grad"),
-)
+    Known(
+        "the error is Python's own: a number has no shape, a str no requires_grad",
+        EVERYWHERE, BOTH,
+        ("a_gradient_that_is_no_tensor", "grad_wants_tensors"),
+    ),
+    Known("no roots at all is an error", EVERYWHERE, BOTH, ("roots_must_be_there",)),
+    Known(
+        "a cotangent that the function closes over is not touched: it is a constant of the program",
+        EVERYWHERE, ("compiled",),
+        ("a_cotangent_may_change_between_calls",),
+    ),
+    Known(
+        "a cotangent that the function closes over is not touched, and make_fx refuses a Tensor that is not fake",
+        ("torch",), ("compiled",),
+        (
+            "backward_takes_a_cotangent", "grad_sums_over_outputs", "grad_takes_a_cotangent_for_one_output",
+            "backward_of_roots_with_cotangents", "a_hessian_vector_product_by_cotangent",
+            "forward_mode_by_two_reverses", "a_complex_cotangent", "a_refused_backward_can_be_repaired",
+        ),
+    ),
+    Known(
+        "a .grad that nobody reads counts as one that the trace left: its value at the trace is written back",
+        EVERYWHERE, ("compiled",),
+        ("the_gradient_of_a_frozen_leaf_is_left_alone",),
+    ),
+    Known(
+        "a .grad that nobody reads counts as one that the trace left, and make_fx refuses a Tensor that is not fake",
+        ("torch",), ("compiled",),
+        ("a_frozen_leaf_gets_no_gradient",),
+    ),
+    Known(
+        "aot_autograd has no double backward of a compiled forward",
+        ("torch",), ("compiled",),
+        ("second_order_through_a_function",),
+    ),
+)  # fmt: skip

@@ -72,6 +72,18 @@ def backward_takes_a_cotangent(lib: Any, run: Run) -> Any:
 
 
 @row
+def a_cotangent_may_change_between_calls(lib: Any, run: Run) -> Any:
+    """A cotangent that a function closes over is state like any other: the second call sees its new value."""
+    x, cotangent = leaf(lib, A), lib.tensor(B)
+    step = run(lambda: (x * x).backward(cotangent))
+    step()
+    step()
+    cotangent.mul_(10)
+    step()
+    return x.grad
+
+
+@row
 def one_element_of_any_shape_has_an_implicit_gradient(lib: Any, run: Run) -> Any:
     """``backward()`` without a gradient wants one element, not zero dimensions."""
     x = leaf(lib, A)
@@ -167,6 +179,21 @@ def a_frozen_leaf_gets_no_gradient(lib: Any, run: Run) -> Any:
     step = run(lambda: (x * y).sum().backward())
     step()
     y.requires_grad_(False)
+    step()
+    return x.grad, y.grad
+
+
+@row
+def the_gradient_of_a_frozen_leaf_is_left_alone(lib: Any, run: Run) -> Any:
+    """What a leaf held when it was frozen is not written any more, also where it changes between two steps."""
+    x, y = leaf(lib, A), leaf(lib, B)
+    y.grad = lib.tensor(A)
+    y.requires_grad_(False)
+    step = run(lambda: (x * y).sum().backward())
+    step()
+    step()
+    with lib.no_grad():
+        y.grad.mul_(5)
     step()
     return x.grad, y.grad
 
