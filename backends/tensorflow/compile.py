@@ -38,14 +38,14 @@ class TensorFlowCompiler:
         def program(leaves, donated, kept):
             natives = [*leaves, *donated, *kept]
             if state["proven"]:
-                return state["call"](natives)
+                return state["call"](natives) or []
             try:
                 results = state["call"](natives)
             except XLA_REFUSES:  # an op that XLA lacks: the same graph, run by TensorFlow's executor
                 state["call"] = compiled(False)
                 results = state["call"](natives)
             state["proven"] = True
-            return results
+            return results or []  # None for a graph without results
 
         return program
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import make_fx
 
 
@@ -19,12 +19,14 @@ class TorchCompiler:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             self._modes.append(mode)
             try:
-                function([self.abstract(leaf.detach()) for leaf in leaves])
+                function([self.abstract(leaf) for leaf in leaves])
             finally:
                 self._modes.pop()
 
     def abstract(self, native):
-        return self._modes[-1].from_tensor(native.detach(), static_shapes=True)
+        with unset_fake_temporarily():  # where a detach would convert, and look at the .grad of what is no leaf
+            native = native.detach()
+        return self._modes[-1].from_tensor(native, static_shapes=True)
 
     def build(self, function, leaves, donated, kept):
         first, second = len(leaves), len(leaves) + len(donated)
