@@ -19,6 +19,7 @@ from unified import errors
 from unified._device import device
 from unified._dtype import DType, Number, dtype_named, promote_types, result_type, scalar_dtype
 from unified._index import Axis, AxisKind
+from unified._tape import FREED
 
 __all__ = [
     "Axis",
@@ -27,6 +28,7 @@ __all__ = [
     "Compiler",
     "DType",
     "Engine",
+    "FREED",
     "FAMILIES",
     "FrontEnd",
     "Native",
@@ -183,6 +185,9 @@ class FrontEnd(Protocol):
 
     def wrap(self, native: Native) -> Any:
         """A front-end Tensor around a native."""
+
+    def recording(self, enabled: bool) -> Any:
+        """A context in which ops record or do not, for the front end and every engine."""
 
     def check_gradient(self, changed: Any, gradient: Any, what: str) -> None:
         """Raises unless the Tensor ``changed`` can stand for ``gradient``."""

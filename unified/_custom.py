@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unified._dispatch import backends_by_type, wrap
-from unified._tape import Custom, Node
+from unified._tape import FREED, Custom, Node
 from unified.errors import FreedGraphError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Recomputed(Custom):
 
     def pull(self, cotangents: list[Any], wanted: Sequence[bool], record: bool) -> Sequence[Any]:
         if self._run is None:
-            raise FreedGraphError("backward through a checkpoint a second time")
+            raise FreedGraphError(FREED)
         outputs = self._run()
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o._node is not None]
         targets = frozenset(node for (node, _), use in zip(self.parents, wanted, strict=True) if use)

@@ -344,32 +344,6 @@ def _add_tensors(first: Tensor, second: Tensor) -> Tensor:
 _TAPE = TapeEngine()
 
 
-class _Front:
-    """Satisfies ``protocol.FrontEnd``."""
-
-    wrap = staticmethod(wrap)
-    check_gradient = staticmethod(check_gradient)
-
-    def checks_nan(self) -> bool:
-        return grad_mode.check_nan
-
-    def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
-        own = [f"{file}:{line} (in {function})" for file, line, function in frames if is_users(file)]
-        return anomaly(name, position, own[-1] if own else None)
-
-
-def _connect(backend: Backend) -> None:
-    if backend.engine is not None:
-        backend.engine.front = _Front()
-        backend.engine.set_grad_enabled(grad_mode.enabled)
-        backend.engine.set_anomaly(grad_mode.anomaly)
-
-
-for _backend in registry.loaded():
-    _connect(_backend)
-registry.on_load(_connect)
-
-
 def engines() -> list[Engine]:
     """The engines that loaded backends brought."""
     return [backend.engine for backend in registry.loaded() if backend.engine is not None]
@@ -391,6 +365,33 @@ def recording(enabled: bool) -> Iterator[None]:
         yield
     finally:
         record(previous)
+
+
+class _Front:
+    """Satisfies ``protocol.FrontEnd``."""
+
+    wrap = staticmethod(wrap)
+    recording = staticmethod(recording)
+    check_gradient = staticmethod(check_gradient)
+
+    def checks_nan(self) -> bool:
+        return grad_mode.check_nan
+
+    def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
+        own = [f"{file}:{line} (in {function})" for file, line, function in frames if is_users(file)]
+        return anomaly(name, position, own[-1] if own else None)
+
+
+def _connect(backend: Backend) -> None:
+    if backend.engine is not None:
+        backend.engine.front = _Front()
+        backend.engine.set_grad_enabled(grad_mode.enabled)
+        backend.engine.set_anomaly(grad_mode.anomaly)
+
+
+for _backend in registry.loaded():
+    _connect(_backend)
+registry.on_load(_connect)
 
 
 def engine_of(tensor: Any) -> Engine:
@@ -439,6 +440,11 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
             "or it was computed under un.no_grad()"
         )
     if gradient is None:
+        if root.dtype.is_complex:
+            raise AutogradError(
+                f"backward on a {root.dtype.name} Tensor: only a real one has an implicit gradient; take its real "
+                "part or absolute value first, or pass gradient="
+            )
         if root.numel() != 1:
             raise AutogradError(
                 f"backward on a Tensor of shape {tuple(root.shape)}: only a single element has an implicit "
@@ -454,4 +460,11 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
         )
     if gradient.backend != root.backend:
         raise BackendError(f"gradient lives on {gradient.backend}, the Tensor on {root.backend}")
+    if gradient.dtype.is_complex != root.dtype.is_complex:
+        raise AutogradError(
+            f"gradient is {gradient.dtype.name}, the Tensor {root.dtype.name}: both must be complex, or none"
+        )
+    tracer = tracing()
+    if tracer is not None:
+        tracer.touch(gradient)
     return gradient

@@ -139,6 +139,11 @@ class Custom(Node):
         raise NotImplementedError
 
 
+FREED = (
+    "backward through a graph a second time: the first pass released what it had saved; call the first one as "
+    ".backward(retain_graph=True), or run the forward pass again"
+)
+
 Roots = Iterable[tuple[Node, int, Any]]
 """Where a walk starts: node, output and its cotangent."""
 
@@ -240,9 +245,11 @@ class Walk:
             cotangents = arrived.pop(node, None)
             if cotangents is None:  # a leaf that was complete before its turn
                 continue
-            if self._ends and targets is not None and node in targets:
-                self._arrive(node, cotangents)
-                continue
+            wanted_here = targets is not None and node in targets
+            if wanted_here and (self._ends or not isinstance(node, Leaf)):
+                self._arrive(node, list(cotangents))  # before its hooks, as in PyTorch
+                if self._ends:
+                    continue
             if node.hooks is not None:
                 self._run_hooks(node, cotangents)
             if isinstance(node, Leaf):
@@ -250,16 +257,11 @@ class Walk:
                 continue
             wanted = None
             if targets is not None and on_the_way is not None:
-                if node in targets:
-                    self._arrive(node, cotangents)
                 wanted = [parent in on_the_way for parent, _ in node.parents]
                 if not any(wanted):
                     continue
             if node.freed:
-                raise FreedGraphError(
-                    f"backward through {node.name!r} a second time: the first pass released what it had saved; "
-                    "call the first one as .backward(retain_graph=True), or run the forward pass again"
-                )
+                raise FreedGraphError(FREED)
             for (parent, index), cotangent in zip(node.parents, self._pull(node, cotangents, wanted), strict=True):
                 if on_the_way is None or parent in on_the_way:
                     self._send(parent, index, cotangent)

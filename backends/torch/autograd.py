@@ -15,7 +15,7 @@ import weakref
 import torch
 from torch.utils import checkpoint
 
-from unified.backends.protocol import errors
+from unified.backends.protocol import FREED, errors
 
 
 def _holders(native) -> int:
@@ -238,9 +238,10 @@ class TorchEngine:
             for handle in watched:
                 handle.remove()
 
-    def _translated(self, function, *args, **options):
+    def _translated(self, function, *args, create_graph, **options):
         try:
-            return function(*args, **options)
+            with self.front.recording(create_graph):
+                return function(*args, create_graph=create_graph, **options)
         except RuntimeError as error:
             if isinstance(error, errors.UnifiedError):
                 raise
@@ -286,7 +287,8 @@ class _RuleCall:
 
     def forward(self, natives):
         inputs = [self.front.wrap(native) for native in natives]
-        outputs, saved, self.carries = self.rule.forward(inputs)
+        with self.front.recording(False):
+            outputs, saved, self.carries = self.rule.forward(inputs)
         results = [output._native for output in outputs]
         results = [r.view_as(r) if any(r is native for native in natives) else r for r in results]
         extras = []
@@ -346,8 +348,5 @@ class _Reattach(torch.autograd.Function):
 
 def _translate(error: RuntimeError) -> Exception:
     if "second time" in str(error):
-        return errors.FreedGraphError(
-            "backward through a graph a second time: the first pass released what it had saved; "
-            "call the first one as .backward(retain_graph=True), or run the forward pass again"
-        )
+        return errors.FreedGraphError(FREED)
     return errors.AutogradError(str(error).splitlines()[0])

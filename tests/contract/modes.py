@@ -278,14 +278,14 @@ def the_mode_is_one_per_thread(lib: Any, run: Run) -> Any:
 
 @row(needs="inference_mode")
 def inference_mode_records_nothing(lib: Any, run: Run) -> Any:
-    """``inference_mode`` is ``no_grad`` whose results say that they are inference Tensors."""
+    """``inference_mode`` is ``no_grad`` that says so."""
     x = leaf(lib, A)
 
     def rules() -> Any:
         with lib.inference_mode():
             y = x * 2
-            inside = y.requires_grad, y.is_inference(), lib.is_grad_enabled(), lib.is_inference_mode_enabled()
-        return inside, x.is_inference(), lib.is_inference_mode_enabled(), lib.is_grad_enabled()
+            inside = y.requires_grad, lib.is_grad_enabled(), lib.is_inference_mode_enabled()
+        return inside, lib.is_inference_mode_enabled(), lib.is_grad_enabled()
 
     return run(rules)()
 
@@ -308,35 +308,26 @@ def inference_mode_is_a_decorator(lib: Any, run: Run) -> Any:
     return run(lambda: (one(), two(), lib.is_inference_mode_enabled()))()
 
 
-@row(needs="inference_mode", compiled="the inference Tensor is made outside, and an argument of what is compiled")
-def an_inference_tensor_cannot_be_saved_for_backward(lib: Any, run: Run) -> Any:
-    """A recorded op that needs the value of an inference Tensor is refused; a clone is an ordinary Tensor."""
-    x = leaf(lib, A)
-    with lib.inference_mode():
-        y = lib.tensor(B) * 2
-    multiply = run(lambda s, t: (s * t).sum())
-    found = refusal(lambda: multiply(x, y))
-    twin = y.clone()
-    multiply(x, twin).backward()
-    return found, y.is_inference(), twin.is_inference(), x.grad
-
-
-@row(needs="inference_mode", compiled="the inference Tensor is made outside, and an argument of what is compiled")
-def an_inference_tensor_is_written_within_the_mode_only(lib: Any, run: Run) -> Any:
-    """Outside of ``inference_mode`` writing an inference Tensor in place is refused."""
-    with lib.inference_mode():
-        y = lib.tensor(B) * 2
+def _afterwards(mode: str) -> Any:
+    def used(lib: Any, run: Run) -> Any:
+        """What was made in ``inference_mode`` is an ordinary Tensor afterwards: no view can have changed it."""
+        x = leaf(lib, A)
+        with getattr(lib, mode)():
+            y = lib.tensor(B) * 2
+        multiply = run(lambda s, t: (s * t).sum())
+        multiply(x, y).backward()
         y.add_(1)
-    add = run(lambda t: t.add_(1))
-    return refusal(lambda: add(y)), y.clone()
+        return x.grad, y, y.requires_grad_().requires_grad
+
+    used.__name__ = "an_inference_tensor_is_an_ordinary_one_afterwards"
+    return used
 
 
-@row(needs="inference_mode")
-def an_inference_tensor_cannot_require_grad(lib: Any, run: Run) -> Any:
-    """``requires_grad_`` on an inference Tensor, outside of the mode, is refused."""
-    with lib.inference_mode():
-        y = lib.tensor(B) * 2
-    return run(lambda: refusal(y.requires_grad_))()
+row(
+    needs="inference_mode",
+    oracle=_afterwards("no_grad"),
+    compiled="the Tensor is made outside, and an argument of what is compiled",
+)(_afterwards("inference_mode"))
 
 
 @row(needs="detect_anomaly", says=("sqrt", "modes.py:"))

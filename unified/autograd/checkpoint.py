@@ -11,13 +11,20 @@ from unified._engine import engine_of
 from unified._tensor import Tensor
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+def checkpoint(
+    function: Callable[..., Any],
+    *args: Any,
+    use_reentrant: bool = False,
+    preserve_rng_state: bool = True,
+    **kwargs: Any,
+) -> Any:
     """``function(*args, **kwargs)``, at the price of a second forward pass instead of the memory of the first.
 
     Gradients reach Tensors among the arguments and those that the function holds by closure, its parameters say, and
     are differentiable themselves.
 
     Args:
+        use_reentrant: PyTorch's; this one is as its ``False``, without the limits of its ``True``.
         function: pure but for random draws: the second run must compute what the first did.
         preserve_rng_state: lets the second run draw the first one's random numbers from the default generator.
 
@@ -32,7 +39,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, preserve_rng_state: boo
 
     def run() -> list[Tensor]:
         layout[0] = _structure.flatten(function(*args, **kwargs), results)
-        return results
+        return list(results)
 
     kept = [snapshot(tensor) for tensor in leaves]
     rewound = [find(leaves[0].backend) for find in recomputed_state] if preserve_rng_state else []

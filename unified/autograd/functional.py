@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from unified._dispatch import tracing
 from unified._engine import engine_of, require, root_cotangent, wanted_inputs
 from unified._tensor import Tensor
-from unified.errors import AutogradError, BackendMismatchError, ShapeError
+from unified.errors import ArgumentError, AutogradError, BackendMismatchError, OperandError, ShapeError
 from unified.ops.joining import stack
 
 Tensors = Tensor | Sequence[Tensor]
@@ -17,6 +17,8 @@ Cotangents = Tensor | Sequence[Tensor | None] | None
 def _listed(
     tensors: Tensors, cotangents: Cotangents, what: tuple[str, str]
 ) -> tuple[list[Tensor], list[Tensor | None]]:
+    if not isinstance(tensors, (Tensor, list, tuple)):
+        raise OperandError(f"{what[0]} must be a Tensor or a sequence of them, not {type(tensors).__name__}")
     roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     given: list[Tensor | None]
     if cotangents is None:
@@ -25,8 +27,9 @@ def _listed(
         given = [cotangents] if isinstance(cotangents, Tensor) else list(cotangents)
     if len(given) != len(roots):
         raise AutogradError(f"{what[0]} are {len(roots)} Tensors, {what[1]} {len(given)}; one is needed for each")
-    if not roots:
-        raise AutogradError(f"{what[0]} must have at least one Tensor")
+    for position, root in enumerate(roots):
+        if not isinstance(root, Tensor):
+            raise OperandError(f"{what[0]}[{position}] must be a Tensor, not {type(root).__name__}")
     if len({root.backend for root in roots}) > 1:
         raise BackendMismatchError(f"{what[0]} live on several backends: {sorted({r.backend for r in roots})}")
     return roots, given
@@ -55,7 +58,8 @@ def backward(
     tracer = tracing()
     if tracer is not None:
         tracer.differentiate()
-    engine_of(roots[0]).backward(roots, cotangents, retain, create_graph, chosen)
+    if roots:
+        engine_of(roots[0]).backward(roots, cotangents, retain, create_graph, chosen)
 
 
 def grad(
@@ -84,11 +88,13 @@ def grad(
         AutogradError: an input does not require grad or was not used.
     """
     if materialize_grads and allow_unused is False:
-        raise AutogradError("materialize_grads=True needs allow_unused=True, or nothing said of it")
+        raise ArgumentError("materialize_grads=True needs allow_unused=True, or nothing said of it")
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     for position, tensor in enumerate(wanted):
         require(tensor, position)
     roots, given = _listed(outputs, grad_outputs, ("outputs", "grad_outputs"))
+    if not roots:
+        raise AutogradError("outputs must have at least one Tensor")
     if is_grads_batched:
         found = _batched(roots, given, wanted, bool(retain_graph or create_graph), create_graph)
     else:

@@ -53,8 +53,10 @@ class Touched:
         if self.leaf and not engine_of(tensor).requires_grad(tensor):  # an engine that keeps this in the native
             engine_of(tensor).require_grad(tensor, True)
         self.stand_in = tensor._native
-        if self.grad is not None and given_grad is not None:
-            self.grad._native = self.grad_stand_in = given_grad._native
+        if self.grad is not None:
+            if given_grad is not None:
+                self.grad._native = given_grad._native
+            self.grad_stand_in = self.grad._native
 
     def restore(self) -> None:
         tensor = self.tensor

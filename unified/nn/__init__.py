@@ -1,6 +1,6 @@
 """Modules under PyTorch's names, written once for all backends."""
 
-from unified.nn import functional, init
+from unified.nn import functional, init, modules
 from unified.nn.activation import (
     CELU,
     ELU,
@@ -54,5 +54,5 @@ __all__ = [
     "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxPool2d", "Mish",
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
-    "Tanh", "Tanhshrink", "Unflatten", "functional", "init",
+    "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
 ]  # fmt: skip

@@ -13,7 +13,21 @@ from unified._hooks import Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
 from unified.nn import _hooks, _state
+from unified.nn._hooks import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from unified.nn.parameter import Parameter
+
+__all__ = [
+    "Module",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+]
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
