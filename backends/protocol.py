@@ -227,6 +227,9 @@ class Engine(Protocol):
     def hooks(self, tensor: Any) -> dict[int, Callable[[Any], Any]]:
         """The hooks on a recorded Tensor's gradient by the id of their handle; writing to it registers."""
 
+    def hook_ids(self, tensor: Any) -> tuple[int, ...]:
+        """The handles of all hooks of a Tensor, of both kinds."""
+
     def accumulated_hooks(self, tensor: Any) -> dict[int, Callable[[Any], Any]]:
         """What runs on a leaf after its ``.grad`` has grown, likewise."""
 

@@ -15,6 +15,8 @@ from tests.contract.expected import BOTH, EVERYWHERE, KNOWN, PENDING
 from tests.contract.row import Compiling, Row, anonymous, compare, eager, refusal, refusals
 
 _BACKENDS = os.environ.get("UNIFIED_TEST_BACKENDS", ",".join(EVERYWHERE)).split(",")
+_VIEWS = ("modified by an inplace operation", "Inference tensors cannot be saved")
+"""What PyTorch says where it refuses because views share memory; ours do not."""
 _INDUCTOR_EVERY = 3
 """Inductor takes seconds a program: of the rows compiled on torch, `make test` runs every third."""
 
@@ -84,7 +86,7 @@ def _oracle(row: Row) -> object:
             return row.body(library, eager)
         refused = refusal(lambda: row.body(library, eager))
         assert refused is not None, "torch does not refuse what the row calls a departure"
-        assert "modified by an inplace operation" in refused.message
+        assert any(words in refused.message for words in _VIEWS)
         return row.oracle(library, eager)
 
 

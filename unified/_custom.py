@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unified._dispatch import backends_by_type, wrap
+from unified._dispatch import tracing, wrap
 from unified._tape import FREED, Custom, Node
 from unified.errors import FreedGraphError
 
@@ -30,12 +30,23 @@ class Rule(Protocol):
 
 def snapshot(tensor: Tensor) -> Tensor:
     """The same value at the same place in the graph, which later in-place changes of ``tensor`` do not reach."""
-    copy = wrap(tensor._native)
-    copy._node = tensor._node
-    if tensor._node is not None:
-        copy._output = tensor._output
+    tracer = tracing()
+    if tracer is not None:
+        tracer.touch(tensor)
+    copy = placed(tensor._native, tensor._node, getattr(tensor, "_output", 0))
     tensor._shared = True
     return copy
+
+
+def placed(native: Any, node: Node | None, output: int) -> Tensor:
+    """A Tensor around ``native`` at a place in the graph."""
+    tensor = wrap(native)
+    if node is not None:
+        tensor._node, tensor._output = node, output
+    tracer = tracing()
+    if tracer is not None:
+        tracer.made(tensor)
+    return tensor
 
 
 class Ruled(Custom):
@@ -90,28 +101,21 @@ class Ruled(Custom):
     def _unpacked(self) -> list[Tensor]:
         tensors = []
         for native, node, place in self._saved or ():
-            tensor = wrap(native)
-            if place < 0:
-                node, place = self, -1 - place
-            if node is not None:
-                tensor._node, tensor._output = node, place
-            tensors.append(tensor)
+            tensors.append(placed(native, self, -1 - place) if place < 0 else placed(native, node, place))
         return tensors
 
 
 def apply_rule(rule: Rule, inputs: list[Tensor], recorded: bool) -> list[Tensor]:
     """The outputs of ``rule``, on the tape if ``recorded``."""
     node = None
-    outputs, saved, differentiable = rule.forward([snapshot(tensor) for tensor in inputs])
+    inputs = [snapshot(tensor) for tensor in inputs]
+    outputs, saved, differentiable = rule.forward(inputs)
     if recorded and any(tensor._node is not None for tensor in inputs):
         node = Ruled(rule, inputs, len(outputs))
         node.save(saved, outputs)
     results = []
     for index, (output, carries) in enumerate(zip(outputs, differentiable, strict=True)):
-        result = wrap(output._native)
-        if node is not None and carries:
-            result._node, result._output = node, index
-        results.append(result)
+        results.append(placed(output._native, node if carries else None, index))
     return results
 
 
@@ -190,8 +194,3 @@ def outside(outputs: Sequence[Tensor], first: int) -> tuple[tuple[Node, int], ..
             seen.add(node)
             stack.extend(node.parents)
     return tuple(edges)
-
-
-def backend_name(tensor: Tensor) -> str:
-    """Name of the backend the Tensor lives on."""
-    return backends_by_type[type(tensor._native)].name

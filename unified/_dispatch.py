@@ -387,6 +387,8 @@ class _Epoch:
 
 
 state_epoch = _Epoch()
+module_hooks = _Epoch()
+"""Counts registered and removed hooks of Modules, which any compiled function may call."""
 
 
 def tracing() -> Tracer | None:

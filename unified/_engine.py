@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unified._custom import Recomputed, Rule, apply_rule, outside
+from unified._custom import Recomputed, Rule, apply_rule, outside, placed
 from unified._dispatch import apply, backends_by_type, table, tracing, wrap
 from unified._location import is_users
 from unified._tape import Call, Custom, Hook, Leaf, Node, Walk, grad_mode, hooked_leaves, mark
@@ -81,6 +81,12 @@ class TapeEngine:
     def hooks(self, tensor: Tensor) -> dict[int, Hook]:
         found: dict[int, Hook] = tensor._node.hooks_of(tensor._output)
         return found
+
+    def hook_ids(self, tensor: Tensor) -> tuple[int, ...]:
+        node = tensor._node
+        if node is None or (node.hooks is None and not getattr(node, "accumulated", None)):
+            return ()
+        return (*(node.hooks or {}).get(tensor._output, ()), *(getattr(node, "accumulated", None) or ()))
 
     def accumulated_hooks(self, tensor: Tensor) -> dict[int, Hook]:
         leaf: Leaf = tensor._node
@@ -179,13 +185,10 @@ class TapeEngine:
             return arrived
 
         node = Recomputed(recording(True)(again), back, edges, len(outputs))
-        results = []
-        for index, output in enumerate(outputs):
-            result = wrap(output._native)
-            if output._node is not None:
-                result._node, result._output = node, index
-            results.append(result)
-        return results
+        return [
+            placed(output._native, None if output._node is None else node, index)
+            for index, output in enumerate(outputs)
+        ]
 
     def _walk(
         self,

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from unified._dispatch import module_hooks, state_epoch
+
 _ids = itertools.count()
 
 Hook = Callable[..., Any]
@@ -14,13 +16,21 @@ Hook = Callable[..., Any]
 class RemovableHandle:
     """What registering a hook returns: ``remove()`` takes the hook off again; ``with`` does so at the end."""
 
-    def __init__(self, hooks: dict[int, Any]) -> None:
+    def __init__(self, hooks: dict[int, Any], counted: bool = False) -> None:
         self._hooks = hooks
+        self._counted = counted
         self.id = next(_ids)
 
     def remove(self) -> None:
         """Takes the hook off; does nothing the second time."""
-        self._hooks.pop(self.id, None)
+        if self._hooks.pop(self.id, None) is not None:
+            self.changed()
+
+    def changed(self) -> None:
+        """Says that a compiled program may have other hooks in it now."""
+        state_epoch.bump()
+        if self._counted:
+            module_hooks.bump()
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -29,9 +39,10 @@ class RemovableHandle:
         self.remove()
 
 
-def register(hooks: dict[int, Any], entry: Any, prepend: bool) -> RemovableHandle:
+def register(hooks: dict[int, Any], entry: Any, prepend: bool, of_module: bool = False) -> RemovableHandle:
     """Puts ``entry`` last among ``hooks``, or first."""
-    handle = RemovableHandle(hooks)
+    handle = RemovableHandle(hooks, of_module)
+    handle.changed()
     if prepend:
         later = dict(hooks)
         hooks.clear()

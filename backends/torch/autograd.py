@@ -138,6 +138,10 @@ class TorchEngine:
     def hooks(self, tensor):
         return self._hooks_of(tensor).gradient
 
+    def hook_ids(self, tensor):
+        hooks = getattr(tensor, "_hooks", None)
+        return () if hooks is None else (*hooks.gradient, *hooks.accumulated)
+
     def accumulated_hooks(self, tensor):
         return self._hooks_of(tensor).accumulated
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from unified._dispatch import tracing
 from unified._engine import engine_of, recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
@@ -241,6 +242,10 @@ class Function:
             OperandError: ``forward`` returned no Tensor.
         """
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        tracer = tracing()
+        if tracer is not None:
+            for tensor in tensors:
+                tracer.touch(tensor)
         rule = _Rule(cls, args)
         if not tensors:
             with recording(False):

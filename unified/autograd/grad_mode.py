@@ -195,7 +195,7 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801
     """Notes the line of every recorded op within, and raises where a backward pass makes NaN.
 
     Run the forward pass inside too, or the line is not known. Looking at every gradient is slow: for debugging.
-    Inside a compiled program values cannot be looked at; run it with ``un.compile`` left out.
+    A compiled function runs uncompiled within.
 
     Raises (in backward):
         AnomalyError: names the op whose derivative made NaN and the line of the user's own that called it.

@@ -43,7 +43,7 @@ class CompiledFunction:
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if tracing() is not None:  # compiled within compiled is one program
+        if tracing() is not None or grad_mode.anomaly:  # within a compiled function, or in search of a NaN
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         shape_of_call = structure.flatten((args, kwargs), leaves)

@@ -8,7 +8,7 @@ from typing import Any
 
 from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, state_epoch, wrap
+from unified._dispatch import Op, apply, module_hooks, state_epoch, wrap
 from unified._engine import engine_of, recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
@@ -44,7 +44,7 @@ class Plan:
         self.kept: list[Slot] = []
         self.flags: dict[int, tuple[Any, bool]] = {}
         self.grad_guards: list[tuple[Tensor, bool]] = []
-        self.requires: list[tuple[Tensor, bool, Any]] = []
+        self.requires: list[tuple[Tensor, bool, Any, tuple[int, ...]]] = []
         self.differentiable = False
         self.output: Any = None
         self.outputs = 0
@@ -114,6 +114,7 @@ class Entry:
         self._plan = plan
         self._run = run
         self._epoch = state_epoch.value
+        self._module_hooks = module_hooks.value
         self.seconds = 0.0
 
     def valid(self) -> bool:
@@ -132,9 +133,13 @@ class Entry:
             if owner.training is not value:
                 return f"{type(owner).__name__}.training changed from {value} to {not value}"
         signature = self._backend.compiler.signature
-        for tensor, required, was in self._plan.requires:
+        if self._module_hooks != module_hooks.value:
+            return "hooks of Modules were registered or removed"
+        for tensor, required, was, hooks in self._plan.requires:
             if engine_of(tensor).requires_grad(tensor) is not required:
                 return f"requires_grad of a captured Tensor changed from {required} to {not required}"
+            if engine_of(tensor).hook_ids(tensor) != hooks:
+                return "hooks of a captured Tensor were registered or removed"
             if type(tensor._native) is not type(None) and signature(tensor._native) != was:
                 return "a captured Tensor changed shape, dtype or backend"
         return None
@@ -232,7 +237,8 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
         if found.grad_read:
             plan.grad_guards.append((found.tensor, found.grad is None))
         required = engine_of(found.tensor).requires_grad(found.tensor)
-        plan.requires.append((found.tensor, required, signature(found.native)))
+        hooks = engine_of(found.tensor).hook_ids(found.tensor)
+        plan.requires.append((found.tensor, required, signature(found.native), hooks))
     plan.flags = {id(owner): (owner, value) for owner, value in tracer.flags}
 
 

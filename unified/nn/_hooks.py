@@ -165,21 +165,21 @@ def _prepared(
 
 def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, args)`` before the forward of every Module."""
-    return register(everywhere.forward_pre, (hook, False), prepend=False)
+    return register(everywhere.forward_pre, (hook, False), prepend=False, of_module=True)
 
 
 def register_module_forward_hook(
     hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Calls ``hook(module, args, output)`` after the forward of every Module."""
-    return register(everywhere.forward, (hook, with_kwargs, always_call), prepend=False)
+    return register(everywhere.forward, (hook, with_kwargs, always_call), prepend=False, of_module=True)
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_output)`` before the backward of every Module."""
-    return register(everywhere.backward_pre, hook, prepend=False)
+    return register(everywhere.backward_pre, hook, prepend=False, of_module=True)
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_input, grad_output)`` after the backward of every Module."""
-    return register(everywhere.backward, hook, prepend=False)
+    return register(everywhere.backward, hook, prepend=False, of_module=True)
