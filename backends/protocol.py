@@ -24,8 +24,10 @@ __all__ = [
     "Axis",
     "AxisKind",
     "Backend",
+    "BatchLevel",
     "Compiler",
     "DType",
+    "DualLevel",
     "Engine",
     "FAMILIES",
     "Native",
@@ -34,7 +36,9 @@ __all__ = [
     "OpSpec",
     "Place",
     "Pure",
+    "ReverseLevel",
     "Slots",
+    "Transforms",
     "device",
     "dtype_named",
     "errors",
@@ -143,7 +147,16 @@ class OpSpec(Protocol):
 
     @property
     def primal(self) -> OpSpec | None:
-        """For the pullback of an op: that op. Its arguments are the primal's, then the sequence of cotangents."""
+        """For an op derived from another: that one."""
+
+    transform: str
+    """How it is derived; "" where it is not. The operands that ``mask`` names are the masked ones.
+
+    - "pullback": (*arguments, cotangents of the outputs) to the cotangents of the masked operands;
+    - "pushforward": (*arguments, tangents of the masked operands) to the outputs, then their tangents, with None
+      for the tangent of an output that is not inexact;
+    - "batched": the op with a batch dimension in front of each masked operand, and so of every output.
+    """
 
     parameters: tuple[Any, ...]
     """Each with ``name`` and ``kind``, in the order natives receive them."""
@@ -158,7 +171,7 @@ class OpSpec(Protocol):
         """``function`` behind a look at its indices through ``host``, for natives where an index clamps or wraps."""
 
     mask: tuple[tuple[int, int], ...]
-    """For a pullback: the operands whose cotangents are wanted, as (position, index in a sequence or -1)."""
+    """For a derived op: the masked operands, as (position, index in a sequence or -1)."""
 
 
 class Slots(Protocol):
@@ -169,6 +182,62 @@ class Slots(Protocol):
     _shared: bool
 
 
+class BatchLevel(Protocol):
+    """One ``vmap`` while its function runs: a context manager that moves Tensors in and out."""
+
+    size: int
+    randomness: str
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def put(self, tensor: Any, dim: int) -> Any:
+        """Inside: each slice of ``tensor`` along ``dim``."""
+
+    def varies(self, tensor: Any) -> bool:
+        """Whether it depends on the example."""
+
+    def take(self, tensor: Any) -> Any:
+        """Outside: all examples of it along dimension 0."""
+
+    def lower(self, tensor: Any) -> Any:
+        """Outside: what does not vary."""
+
+
+class DualLevel(Protocol):
+    """One ``jvp`` while its function runs."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def put(self, tensor: Any, tangent: Any) -> Any:
+        """Inside: ``tensor`` moving along ``tangent``."""
+
+    def take(self, tensor: Any) -> tuple[Any, Any]:
+        """Outside: the value and its tangent, None where it is zero."""
+
+
+class ReverseLevel(Protocol):
+    """One ``grad`` or ``vjp`` while its function runs, with recording on."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def put(self, tensor: Any) -> Any:
+        """Inside: an alias of ``tensor`` that derivatives are taken by; ``tensor`` itself stays a constant."""
+
+    def take(self, tensor: Any) -> Any:
+        """Outside: the value, in the graphs that were there before."""
+
+    def gradients(self, roots: Sequence[Any], cotangents: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Outside, also after the level is over: cotangents of what ``put`` gave; None where there is none."""
+
+
+class Transforms(Protocol):
+    """The levels that ``unified.func`` is made of. A framework with its own engine brings its own."""
+
+    def batch(self, size: int, randomness: str) -> BatchLevel: ...
+    def dual(self) -> DualLevel: ...
+    def reverse(self) -> ReverseLevel: ...
+
+
 class Engine(Protocol):
     """Reverse-mode differentiation of eager tensors.
 
@@ -176,6 +245,7 @@ class Engine(Protocol):
     end's tape does it, out of the pullback ops that the backend implements.
     """
 
+    transforms: Transforms
     wrap: Callable[[Native], Any] | None
     """Makes a front-end Tensor of a native; set by the front end when the backend is loaded."""
 

@@ -76,12 +76,16 @@ Indices = Callable[..., Iterable[tuple[Native, int, int, bool]]]
 """From an op's arguments its indices, each with its dimension, that one's length, and whether negative ones count."""
 
 
+Mask = tuple[tuple[int, int], ...]
+"""Operands of an op, each as (position, index in a sequence or -1)."""
+
+
 class Op:
     """One entry of the table. Satisfies ``protocol.OpSpec``."""
 
     __slots__ = (
-        "_pullbacks", "caller", "check", "composite", "implementations", "indices", "mask", "methods", "name",
-        "parameters", "primal", "returns", "static", "variadic", "whole_program",
+        "_derived", "caller", "check", "composite", "implementations", "indices", "mask", "methods", "name",
+        "parameters", "primal", "returns", "static", "transform", "variadic", "whole_program",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], returns: Any) -> None:
@@ -93,13 +97,14 @@ class Op:
         self.check: Callable[..., None] | None = None
         self.indices: Indices | None = None
         self.primal: Op | None = None
-        self.mask: tuple[tuple[int, int], ...] = ()
+        self.transform = ""
+        self.mask: Mask = ()
         self.methods: tuple[str, ...] = ()
         self.variadic = False
         self.whole_program = False
         self.implementations = _Implementations(self)
         self.caller: Callable[..., Any] | None = None
-        self._pullbacks: dict[tuple[tuple[int, int], ...], Op] = {}
+        self._derived: dict[tuple[str, Mask], Op] = {}
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(p.name for p in self.parameters)})>"
@@ -147,15 +152,26 @@ class Op:
         """False for an op that creates a tensor out of nothing (zeros, arange)."""
         return any(p.kind is not ParameterKind.STATIC and p.kind is not ParameterKind.SCALAR for p in self.parameters)
 
-    def pullback(self, mask: tuple[tuple[int, int], ...]) -> Op:
+    def pullback(self, mask: Mask) -> Op:
         """The op (*arguments, cotangents) -> cotangents of the operands that ``mask`` names."""
-        pull = self._pullbacks.get(mask)
-        if pull is None:
-            cotangents = Parameter("cotangents", ParameterKind.SEQUENCE, required=True, keyword=False)
-            pull = Op(f"{self.name}_backward", (*self.parameters, cotangents), tuple)
-            pull.primal, pull.mask = self, mask
-            self._pullbacks[mask] = pull
-        return pull
+        return self._derive("pullback", mask, f"{self.name}_backward", "cotangents")
+
+    def pushforward(self, mask: Mask) -> Op:
+        """The op (*arguments, tangents of the operands that ``mask`` names) -> outputs, then their tangents."""
+        return self._derive("pushforward", mask, f"{self.name}_forward", "tangents")
+
+    def batched(self, mask: Mask) -> Op:
+        """The op with a batch dimension in front of the operands that ``mask`` names, and of every output."""
+        return self._derive("batched", mask, f"{self.name}_batched", None)
+
+    def _derive(self, transform: str, mask: Mask, name: str, last: str | None) -> Op:
+        found = self._derived.get((transform, mask))
+        if found is None:
+            added = () if last is None else (Parameter(last, ParameterKind.SEQUENCE, required=True, keyword=False),)
+            found = Op(name, (*self.parameters, *added), self.returns if last is None else tuple)
+            found.primal, found.transform, found.mask = self, transform, mask
+            self._derived[transform, mask] = found
+        return found
 
 
 table: dict[str, Op] = {}
@@ -183,7 +199,10 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
             natives.append(tuple(value) if value.__class__ is list else value)
             continue
         if kind is ParameterKind.SEQUENCE:
-            members: Sequence[Any] = value if isinstance(value, (list, tuple)) else _sequence(op, parameter, value)
+            if not isinstance(value, (list, tuple)):
+                value = _sequence(op, parameter, value)
+                args = [*args[:position], value, *args[position + 1 :]]
+            members: Sequence[Any] = value
         else:
             members = (value,)
         unwrapped = []
@@ -200,6 +219,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
                 first = native
             elif type(native) is not type(first):
                 _same_backend(op, args, first, native)
+                if type(native) in level_depths or type(first) in level_depths:
+                    return apply(op, _lift_operands(op, args))
             node = member._node
             if node is not None:
                 mask.append((position, index if kind is ParameterKind.SEQUENCE else -1))
@@ -227,6 +248,32 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
             if tensor is not None:
                 tracer.made(tensor)
     return wrapped
+
+
+level_depths: dict[type, int] = {}
+"""The depth of each type of native that is a value inside a transform of ``unified.func``; see ``_levels``."""
+
+
+def depth(tensor: Tensor) -> int:
+    """How many levels of ``unified.func`` this Tensor's value lies inside; 0 for a framework's own tensor."""
+    return level_depths.get(type(tensor._native), 0)
+
+
+def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
+    """``args`` with every Tensor in the deepest level that one of them has: there, the others are constants."""
+    dynamic = [p.kind is not ParameterKind.STATIC for p in op.parameters]
+    values = [value for value, takes in zip(args, dynamic, strict=True) if takes]
+    flat = [v for value in values for v in (value if isinstance(value, (list, tuple)) else (value,))]
+    deepest: Any = max((v for v in flat if isinstance(v, _tensor_class)), key=depth)
+
+    def lift(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [lift(member) for member in value]
+        if not isinstance(value, _tensor_class) or type(value._native) is type(deepest._native):
+            return value
+        return wrap(deepest._native.level.constant(value))
+
+    return [lift(value) if takes else value for value, takes in zip(args, dynamic, strict=True)]
 
 
 def _wrap_results(op: Op, result: Any, node: Node | None, kind: Any) -> Any:
@@ -261,7 +308,7 @@ def _not_a_tensor(op: Op, parameter: Parameter, value: Any) -> OperandError:
 
 def _same_backend(op: Op, args: Sequence[Any], first: Native, other: Native) -> None:
     one, two = backends_by_type[type(first)], backends_by_type[type(other)]
-    if one is not two:
+    if one.name != two.name:
         reason = BackendMismatchError(
             f"operands live on two backends, {one.name} and {two.name}; "
             f"move one with x.to(backend={one.name!r}) or x.to(backend={two.name!r})"
@@ -505,6 +552,6 @@ def bind_tensor_class(tensor_class: type[Any]) -> None:
 
 
 _caller.namespace.update(
-    apply=apply, explain=_explain, same_backend=_same_backend, grad_mode=grad_mode, tracer=None,
+    apply=apply, explain=_explain, grad_mode=grad_mode, tracer=None,
     new=_new, current_backend=current_backend,
 )  # fmt: skip

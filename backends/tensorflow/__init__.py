@@ -10,12 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow import autograd
+from unified.backends.tensorflow import autograd, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
 from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
 
 _EAGER = type(tf.constant(0))
+_DERIVATIONS = {
+    "pullback": autograd.pullback,
+    "pushforward": transforms.pushforward,
+    "batched": transforms.batched,
+}
 
 
 def _host(tensor):
@@ -51,7 +56,7 @@ class TensorFlowBackend:
 
     def _function(self, op):
         if op.primal is not None:
-            return autograd.pullback(self._function(op.primal), op.mask)
+            return _DERIVATIONS[op.transform](self._function(op.primal), op)
         native = self.natives.get(op.name)
         if native is not None:  # a kernel refuses by itself what is not for it; a check at every call would cost more
             return op.guard(native) if self.natives.has(op.name, "program") else native

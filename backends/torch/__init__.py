@@ -12,6 +12,7 @@ from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
 from unified.backends.torch.dtype import FROM_NATIVE, to_native
+from unified.backends.torch.transforms import TorchTransforms
 
 
 class TorchBackend:
@@ -22,6 +23,7 @@ class TorchBackend:
 
     def __init__(self) -> None:
         self.engine = TorchEngine()
+        self.engine.transforms = TorchTransforms(self.engine)
         self.compiler = TorchCompiler()
         self.natives = Natives.of(__name__)
 

@@ -12,7 +12,7 @@ from unified._engine import engine_of
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile import structure
+from unified import _structure as structure
 from unified.compile.state import StateTracer, Touched
 from unified.errors import CompileError
 

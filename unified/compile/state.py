@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any
 
-from unified._dispatch import set_tracer
+from unified._dispatch import backends_by_type, level_depths, set_tracer
 from unified._engine import engine_of
 from unified._location import user_line
 from unified._tape import grad_mode
@@ -74,6 +74,11 @@ class Touched:
         return final is not self.grad or final._native is not self.grad_stand_in
 
 
+def _is_traced(native: Native) -> bool:
+    """Whether it is a value inside this trace, or inside a transform of ``unified.func`` within it."""
+    return backends_by_type[type(native)].compiler.is_traced(native)
+
+
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
@@ -105,7 +110,7 @@ class StateTracer:
         key = id(tensor)
         if key in self.touched or key in self._known or key in self._constants:
             return
-        if self.compiler.is_traced(tensor._native):
+        if _is_traced(tensor._native):
             return
         self.capture(tensor)
 
@@ -133,7 +138,7 @@ class StateTracer:
         found.bind(native, grad_native)
 
     def made(self, tensor: Tensor) -> None:
-        if self.compiler.is_traced(tensor._native):
+        if _is_traced(tensor._native):
             self._made.append(weakref.ref(tensor))
         else:
             self._constants[id(tensor)] = tensor
@@ -153,7 +158,7 @@ class StateTracer:
 
     def result(self, native: Native) -> Native:
         """What an op's result becomes: a constant to the framework's derivative where recording is off."""
-        if self.differentiable and not grad_mode.enabled:
+        if self.differentiable and not grad_mode.enabled and type(native) not in level_depths:
             return self.compiler.stop_gradient(native)
         return native
 
