@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from unified import errors
@@ -185,8 +186,14 @@ class Slots(Protocol):
 class BatchLevel(Protocol):
     """One ``vmap`` while its function runs: a context manager that moves Tensors in and out."""
 
+    wraps: bool
+    """Whether Tensors within have other values than the natives outside. Every level says so."""
     size: int
     randomness: str
+    drawn: list[Any] | None
+    """Where several levels run the chunks of one batch with the same numbers: those that were drawn so far."""
+    cursor: int
+    """How many of them this level has used."""
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -206,6 +213,8 @@ class BatchLevel(Protocol):
 class DualLevel(Protocol):
     """One ``jvp`` while its function runs."""
 
+    wraps: bool
+
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
     def put(self, tensor: Any, tangent: Any) -> Any:
@@ -217,6 +226,8 @@ class DualLevel(Protocol):
 
 class ReverseLevel(Protocol):
     """One ``grad`` or ``vjp`` while its function runs, with recording on."""
+
+    wraps: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -236,6 +247,8 @@ class Transforms(Protocol):
     def batch(self, size: int, randomness: str) -> BatchLevel: ...
     def dual(self) -> DualLevel: ...
     def reverse(self) -> ReverseLevel: ...
+    def suspended(self) -> AbstractContextManager[None]:
+        """Within, no level is at work, for what must have plain natives."""
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unified._dispatch import apply, backends_by_type, table, tracing, wrap
 from unified._tape import Leaf, Node, grad_mode, walk
 from unified.backends import registry
-from unified.backends.protocol import Backend, Engine, Native
+from unified.backends.protocol import Backend, Engine, Native, Transforms
 from unified.errors import AutogradError, BackendError
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class TapeEngine:
     """Satisfies ``protocol.Engine`` for every backend whose ``engine`` is None."""
 
+    transforms: Transforms
+    """Set by ``_transforms``, which builds on this module."""
     wrap: Callable[[Native], Any] | None = staticmethod(wrap)
 
     def set_grad_enabled(self, enabled: bool) -> None:

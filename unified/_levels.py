@@ -1,10 +1,10 @@
-"""Levels: what a value is inside a ``vmap`` or a ``jvp`` of ``unified.func``, for backends that the tape differentiates.
+"""Levels: what a value is inside a ``vmap`` or a ``jvp`` of ``unified.func``, where the tape differentiates.
 
-Such a value takes the place of a native in an ordinary Tensor, as a framework's own tracer does. Its type has an entry
-among the backends, whose implementation of an op *interprets* it: a derived op (``Op.batched``, ``Op.pushforward``) is
-applied to the Tensors inside, through ``_dispatch.apply``. So an outer level, an outer tape and the tracer of
-``un.compile`` see ordinary ops, and levels nest in any order. A Tensor that meets a value of a deeper level is a
-constant there; where it lies in a graph, that is the affair of the Tensor inside.
+Such a value takes the place of a native in an ordinary Tensor, as a framework's own tracer does. Its type has an
+entry among the backends, whose implementation of an op *interprets* it: a derived op (``Op.batched``,
+``Op.pushforward``) is applied to the Tensors inside, through ``_dispatch.apply``. So an outer level, an outer tape
+and the tracer of ``un.compile`` see ordinary ops, and levels nest in any order. A Tensor that meets a value of a
+deeper level is a constant there; where it lies in a graph, that is the affair of the Tensor inside.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import Mask, Op, apply, backends_by_type, depth, level_depths, wrap
+from unified._dispatch import apply, depth, level_depths, wrap
 from unified._dtype import DType
+from unified._op import Mask, Op, backends_by_type
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native, Place
 from unified.errors import FunctionTransformError, UnifiedError, UnsupportedOpError
@@ -39,6 +40,7 @@ class Level:
     """One ``vmap`` or ``jvp`` while its function runs. A value whose level is over refuses to be used."""
 
     name = ""
+    wraps = True
     value: type[Value]
 
     def __init__(self) -> None:
@@ -71,7 +73,8 @@ def innermost() -> Level | None:
 class Value:
     """A native of a level."""
 
-    __slots__ = ("level",)
+    __slots__ = ("inner", "level")
+    inner: Tensor
     level: Any
 
     def tensors(self) -> Iterator[Tensor]:
@@ -86,7 +89,7 @@ class Value:
 class Batched(Value):
     """Examples of one shape: ``inner`` has them along dimension 0 or, unless ``varies``, is each of them."""
 
-    __slots__ = ("inner", "varies")
+    __slots__ = ("varies",)
 
     def __init__(self, level: Level, inner: Tensor, varies: bool) -> None:
         self.level, self.inner, self.varies = level, inner, varies
@@ -106,7 +109,7 @@ class Batched(Value):
 class Dual(Value):
     """A primal and its tangent, which is None where it is zero."""
 
-    __slots__ = ("inner", "tangent")
+    __slots__ = ("tangent",)
 
     def __init__(self, level: Level, inner: Tensor, tangent: Tensor | None) -> None:
         self.level, self.inner, self.tangent = level, inner, tangent
@@ -133,6 +136,8 @@ class Batch(Level):
     def __init__(self, size: int, randomness: str) -> None:
         super().__init__()
         self.size, self.randomness = size, randomness
+        self.drawn: list[Tensor] | None = None
+        self.cursor = 0
 
     def constant(self, tensor: Tensor) -> Batched:
         made: Batched = self.kind(tensor)(self, tensor, False)
@@ -154,7 +159,8 @@ class Batch(Level):
             inner: Tensor = tensor._native.inner
             return inner
         outside = self.lower(tensor)
-        return outside.unsqueeze(0).expand((self.size, *outside.shape))
+        repeated: Tensor = outside.unsqueeze(0).expand((self.size, *outside.shape))
+        return repeated
 
     def lower(self, tensor: Tensor) -> Tensor:
         """Outside: what does not vary."""

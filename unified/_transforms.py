@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from unified import _levels
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, backends_by_type, depth, tracing, wrap
-from unified._engine import engine_of
+from unified._dispatch import Op, apply, depth, tracing, wrap
+from unified._engine import TapeEngine, engine_of
 from unified._tape import Leaf, Node, grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Transforms
@@ -25,6 +25,8 @@ class Reverse:
     recorded there. The backward pass is recorded when something outside can see it: when the graph goes on beyond the
     aliases, or a cotangent has a graph of its own.
     """
+
+    wraps = False
 
     def __init__(self) -> None:
         self._own: set[Node] = set()
@@ -60,7 +62,9 @@ class Reverse:
     ) -> list[Tensor | None]:
         if not any(root._node is not None for root in roots):
             return [None] * len(inputs)
-        pairs = [(root, _lifted(c, root)) for root, c in zip(roots, cotangents, strict=True) if root._node is not None]
+        pairs = [
+            (root, _lifted(c, root)) for root, c in zip(roots, cotangents, strict=True) if root._node is not None
+        ]
         recording = grad_mode.enabled
         seen = recording and any(self._is_seen(root) or _in_a_graph(cotangent) for root, cotangent in pairs)
         deeper = any(depth(root) != depth(cotangent) for root, cotangent in pairs)
@@ -132,14 +136,16 @@ class TapeTransforms:
     dual = _levels.Forward
     reverse = Reverse
 
+    def suspended(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
-_TAPE: Transforms = TapeTransforms()
+
+TapeEngine.transforms = TapeTransforms()
 
 
 def transforms_of(tensor: Tensor) -> Transforms:
     """The transforms of this Tensor's backend: those of its own engine, else the tape's."""
-    engine = backends_by_type[type(tensor._native)].engine
-    return _TAPE if engine is None else engine.transforms
+    return engine_of(tensor).transforms
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def flat_call(concrete):
 
 
 def pullback(function, op):
-    """(*arguments, cotangents) -> cotangents of the operands in the op's mask, by a GradientTape over ``function``."""
+    """(*arguments, cotangents) -> cotangents of the operands in the op's mask, by a GradientTape."""
 
     def pull(*args):
         *operands, cotangents = args

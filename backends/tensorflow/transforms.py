@@ -1,4 +1,4 @@
-"""Ops derived from others on TensorFlow: batched ops by ``tf.vectorized_map``, pushforwards by a gradient's gradient."""
+"""Ops derived from others on TensorFlow: batched ops by ``tf.vectorized_map``, pushforwards by a double gradient."""
 
 from __future__ import annotations
 

@@ -12,11 +12,14 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch._C import _functorch as functorch
 from torch._functorch import eager_transforms
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._functorch.vmap import lazy_load_decompositions
 
 
 class _Level:
     """A level that lasts as long as its ``with`` block."""
+
+    wraps = True
 
     def __init__(self, wrap) -> None:
         self._wrap = wrap
@@ -37,6 +40,8 @@ class Batch(_Level):
     def __init__(self, wrap, size, randomness) -> None:
         super().__init__(wrap)
         self.size, self.randomness = size, randomness
+        self.drawn = None
+        self.cursor = 0
 
     def _open(self, stack):
         lazy_load_decompositions()
@@ -119,3 +124,6 @@ class TorchTransforms:
 
     def reverse(self):
         return Reverse(self._engine.wrap)
+
+    def suspended(self):
+        return temporarily_clear_interpreter_stack()

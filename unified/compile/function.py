@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from unified import _structure as structure
 from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
 from unified._levels import active
@@ -15,7 +16,6 @@ from unified._selection import current_backend
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend
-from unified import _structure as structure
 from unified.compile.program import Entry, trace
 from unified.errors import BackendMismatchError
 
@@ -44,7 +44,7 @@ class CompiledFunction:
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if tracing() is not None or active():  # compiled within compiled, or within a transform, is one program
+        if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         shape_of_call = structure.flatten((args, kwargs), leaves)

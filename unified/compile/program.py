@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, state_epoch, wrap
 from unified._engine import engine_of
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified import _structure as structure
 from unified.compile.state import StateTracer, Touched
 from unified.errors import CompileError
 

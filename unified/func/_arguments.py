@@ -1,4 +1,4 @@
-"""Arguments and results of transformed functions: which are differentiated, flat lists of them, and what is refused."""
+"""Arguments and results of transformed functions: which are differentiated, flat lists, and what is refused."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def only_tensors(transform: str, output: Any) -> tuple[list[Tensor], Any]:
         FunctionTransformError: it has something else than Tensors, or nothing.
     """
     leaves, structure = flatten(output)
-    other = [static for static in _statics(structure)]
+    other = _statics(structure)
     if other or not leaves:
         found = type(other[0].value).__name__ if other else "nothing"
         raise FunctionTransformError(f"{transform}: the function must return Tensors only, but it returned {found}")

@@ -9,7 +9,7 @@ from typing import Any
 from unified._dispatch import table
 from unified._tensor import Tensor
 from unified._transforms import entered, transforms_of
-from unified.errors import ArgumentError, FunctionTransformError, OperandError, ShapeError
+from unified.errors import ArgumentError, FunctionTransformError, ShapeError
 from unified.func._arguments import flatten, name_of, representative, unflatten
 
 _RANDOMNESS = ("error", "same", "different")
@@ -29,7 +29,7 @@ def vmap(
         randomness: what draws do within: "error", or the "same" or "different" numbers for each example.
         chunk_size: how many examples are computed at a time, to save memory; None for all.
 
-    Example: with ``x`` of shape (5, 3) and ``y`` of shape (3,), ``vmap(un.dot, in_dims=(0, None))(x, y)`` has shape (5,).
+    Example: ``vmap(un.dot, in_dims=(0, None))(x, y)`` with ``x`` (5, 3) and ``y`` (3,) has shape (5,).
 
     Raises (when called):
         ArgumentError: ``in_dims`` or ``out_dims`` do not fit, or no argument is batched.
@@ -55,10 +55,11 @@ def vmap(
         dims = [None if dim is None else dim % tensor.ndim for dim, tensor in zip(dims, tensors, strict=True)]
         step = size if chunk_size is None else chunk_size
         pieces = []
+        drawn: list[Tensor] | None = [] if randomness == "same" and step < size else None
         for start in range(0, max(size, 1), max(step, 1)):
             length = min(step, size - start)
             given = tensors if length == size else _part(tensors, dims, start, length)
-            pieces.append(_mapped(func, given, dims, structure, length, out_dims, randomness))
+            pieces.append(_mapped(func, given, dims, structure, length, out_dims, randomness, drawn))
         return _joined(name, pieces, out_dims)
 
     return mapped
@@ -66,12 +67,13 @@ def vmap(
 
 def _mapped(
     func: Callable[..., Any], tensors: Sequence[Tensor], dims: Sequence[int | None], structure: Any, size: int,
-    out_dims: Any, randomness: str,
+    out_dims: Any, randomness: str, drawn: list[Tensor] | None,
 ) -> tuple[list[Any], Any]:  # fmt: skip
     """The outputs of one batch, flat, with the batch along 0 where their out_dim is not None."""
     name = name_of(func)
     chosen = representative(f"vmap({name})", tensors)
     level = transforms_of(chosen).batch(size, randomness)
+    level.drawn = drawn
     with entered(level):
         inputs = [t if dim is None else level.put(t, dim) for t, dim in zip(tensors, dims, strict=True)]
         args, kwargs = unflatten(structure, inputs)
@@ -137,8 +139,8 @@ def _spread(name: str, in_dims: Any, args: Any) -> list[Any]:
         inner = flatten(value)[0]
         if dims is not None and not inner:
             raise ArgumentError(
-                f"vmap({name}): in_dims has {dims!r} for an argument of type {type(value).__name__}; only Tensors have "
-                "a batch dimension, so use None there"
+                f"vmap({name}): in_dims has {dims!r} for an argument of type {type(value).__name__}; only Tensors "
+                "have a batch dimension, so use None there"
             )
         return [dims] * len(inner)
 

@@ -35,7 +35,9 @@ def jvp(
     """
     for name, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple):
-            raise OperandError(f"jvp: {name} must be a tuple, one entry for each argument, not {type(value).__name__}")
+            raise OperandError(
+                f"jvp: {name} must be a tuple, one entry for each argument, not {type(value).__name__}"
+            )
     points, structure = flatten(primals)
     directions, form = flatten(tangents)
     if form != structure:
@@ -44,7 +46,7 @@ def jvp(
     for point, direction in zip(points, directions, strict=True):
         if point.shape != direction.shape:
             raise ShapeError(
-                f"jvp: a tangent of shape {tuple(direction.shape)} does not fit a primal of shape {tuple(point.shape)}"
+                f"jvp: a tangent of shape {tuple(direction.shape)} does not fit a primal of {tuple(point.shape)}"
             )
         if point.dtype is not direction.dtype:
             raise DTypeError(f"jvp: a tangent of {direction.dtype.name} does not fit a primal of {point.dtype.name}")

@@ -99,8 +99,8 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[s
     """Parameters and buffers of several Modules of one kind, stacked: what :func:`vmap` runs an ensemble on.
 
     Returns:
-        ``(params, buffers)``: dicts by dotted name with a leading dimension for the Modules. Parameters are new leaves
-        that require grad where those of the Modules do.
+        ``(params, buffers)``: dicts by dotted name with a leading dimension for the Modules. Parameters are new
+        leaves that require grad where those of the Modules do.
 
     Example::
 
