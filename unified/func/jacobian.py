@@ -95,10 +95,11 @@ def jacfwd(
         def push(*tangents: Tensor) -> Any:
             _, moved, aux = jvp(of_inputs, tuple(inputs), tangents, has_aux=True)
             flat, form = flatten(moved)
-            forms[:] = [form]
-            return flat, aux
+            beside, aux_form = flatten(aux)
+            forms[:] = [form, aux_form]
+            return flat, beside
 
-        moved, aux = vmap(push, out_dims=(0, None), randomness=randomness)(*_basis(inputs))
+        moved, beside = vmap(push, randomness=randomness)(*_basis(inputs))
         columns: list[list[Tensor]] = []
         for whole in moved:
             start = 0
@@ -110,7 +111,7 @@ def jacfwd(
                 start += count
             columns.append(unflatten(structure, blocks))
         jacobian = unflatten(forms[0], columns)
-        return (jacobian, aux) if has_aux else jacobian
+        return (jacobian, unflatten(forms[1], [whole[0] for whole in beside])) if has_aux else jacobian
 
     return differentiated
 
