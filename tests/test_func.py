@@ -188,7 +188,7 @@ def test_closures_of_inner_transforms_are_constants(backend):
     compare(lambda f, m, x: f.jvp(lambda x: f.grad(lambda y: x * y * y)(x), (x,), (x,)), np.float32(3))
 
 
-@pytest.mark.parametrize("transform", _NAMES + ("hessian", "linearize"))
+@pytest.mark.parametrize("transform", (*_NAMES, "hessian", "linearize"))
 def test_a_loss_through_transforms_backpropagates(backend, transform):
     """To an argument that requires grad, and to one that the function closes over."""
 
@@ -323,8 +323,8 @@ def test_a_value_that_outlives_its_transform_says_so():
         held = []
         with un.backend(name):
             x = un.tensor(_X)
-            func.vmap(lambda x: held.append(x) or x)(x)
-            func.jvp(lambda x: held.append(x) or x, (x,), (x,))
+            func.vmap(lambda x, held=held: held.append(x) or x)(x)
+            func.jvp(lambda x, held=held: held.append(x) or x, (x,), (x,))
             if name != "torch":
                 for each, transform in zip(held, ("vmap", "jvp"), strict=True):
                     with pytest.raises(errors.FunctionTransformError, match=transform):

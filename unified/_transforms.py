@@ -70,7 +70,7 @@ class Reverse:
         deeper = any(depth(root) != depth(cotangent) for root, cotangent in pairs)
         inside = any(depth(root) for root, _ in pairs)
         engine = engine_of(pairs[0][0])
-        with mode(pairs[0][0], seen or (inside and recording)):
+        with mode(pairs[0][0], seen or inside or not deeper):
             found: list[Tensor | None] = engine.gradients(
                 [root for root, _ in pairs], [c for _, c in pairs], inputs, True, seen or deeper
             )

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import torch
+from torch._C._functorch import is_batchedtensor
 
 from unified.backends.protocol import Natives, errors
 from unified.backends.torch import device as _device
@@ -60,6 +61,11 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
+        if is_batchedtensor(native):
+            raise errors.FunctionTransformError(
+                "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
+                "use un.where(condition, a, b) to choose between values, or move this line out of the function"
+            )
         if native.dtype is torch.bfloat16:
             return native.to(torch.float32).numpy(force=True).astype(FROM_NATIVE[torch.bfloat16].numpy)
         return native.numpy(force=True)
