@@ -188,7 +188,7 @@ def test_closures_of_inner_transforms_are_constants(backend):
     compare(lambda f, m, x: f.jvp(lambda x: f.grad(lambda y: x * y * y)(x), (x,), (x,)), np.float32(3))
 
 
-@pytest.mark.parametrize("transform", (*_NAMES, "hessian", "linearize"))
+@pytest.mark.parametrize("transform", [*_NAMES, "hessian", "linearize"])
 def test_a_loss_through_transforms_backpropagates(backend, transform):
     """To an argument that requires grad, and to one that the function closes over."""
 

@@ -43,6 +43,10 @@ class TensorFlowBackend:
         return issubclass(kind, (tf.Tensor, tf.Variable))
 
     def implement(self, op, kind):
+        if op.transform == "batched" and self.natives.has(self._root(op), "eager"):
+            raise errors.FunctionTransformError(
+                "the result's shape depends on values, which differ between the examples of a batch"
+            )
         function = self._function(op)
         kernel = op.name in self.natives and not self.natives.has(op.name, "program")
         if kind is not _EAGER:
