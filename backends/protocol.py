@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from unified import errors
@@ -25,8 +26,10 @@ __all__ = [
     "Axis",
     "AxisKind",
     "Backend",
+    "BatchLevel",
     "Compiler",
     "DType",
+    "DualLevel",
     "Engine",
     "FREED",
     "FAMILIES",
@@ -37,7 +40,9 @@ __all__ = [
     "OpSpec",
     "Place",
     "Pure",
+    "ReverseLevel",
     "Slots",
+    "Transforms",
     "device",
     "dtype_named",
     "errors",
@@ -146,7 +151,16 @@ class OpSpec(Protocol):
 
     @property
     def primal(self) -> OpSpec | None:
-        """For the pullback of an op: that op. Its arguments are the primal's, then the sequence of cotangents."""
+        """For an op derived from another: that one."""
+
+    transform: str
+    """How it is derived; "" where it is not. The operands that ``mask`` names are the masked ones.
+
+    - "pullback": (*arguments, cotangents of the outputs) to the cotangents of the masked operands;
+    - "pushforward": (*arguments, tangents of the masked operands) to the outputs, then their tangents, with None
+      for the tangent of an output that is not inexact;
+    - "batched": the op with a batch dimension in front of each masked operand, and so of every output.
+    """
 
     parameters: tuple[Any, ...]
     """Each with ``name`` and ``kind``, in the order natives receive them."""
@@ -168,7 +182,7 @@ class OpSpec(Protocol):
         """The op (*arguments, cotangents) to cotangents of the operands that ``mask`` names."""
 
     mask: tuple[tuple[int, int], ...]
-    """For a pullback: the operands whose cotangents are wanted, as (position, index in a sequence or -1)."""
+    """For a derived op: the masked operands, as (position, index in a sequence or -1)."""
 
 
 class Slots(Protocol):
@@ -199,6 +213,74 @@ class FrontEnd(Protocol):
         """The error about that, by the op's name and the stack of (file, line, function) that recorded it."""
 
 
+class BatchLevel(Protocol):
+    """One ``vmap`` while its function runs: a context manager that moves Tensors in and out."""
+
+    wraps: bool
+    """Whether Tensors within have other values than the natives outside. Every level says so."""
+    size: int
+    randomness: str
+    drawn: list[Any] | None
+    """Where several levels run the chunks of one batch with the same numbers: those that were drawn so far."""
+    cursor: int
+    """How many of them this level has used."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def put(self, tensor: Any, dim: int) -> Any:
+        """Inside: each slice of ``tensor`` along ``dim``."""
+
+    def varies(self, tensor: Any) -> bool:
+        """Whether it depends on the example."""
+
+    def take(self, tensor: Any) -> Any:
+        """Outside: all examples of it along dimension 0."""
+
+    def lower(self, tensor: Any) -> Any:
+        """Outside: what does not vary."""
+
+
+class DualLevel(Protocol):
+    """One ``jvp`` while its function runs."""
+
+    wraps: bool
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def put(self, tensor: Any, tangent: Any) -> Any:
+        """Inside: ``tensor`` moving along ``tangent``."""
+
+    def take(self, tensor: Any) -> tuple[Any, Any]:
+        """Outside: the value and its tangent, None where it is zero."""
+
+
+class ReverseLevel(Protocol):
+    """One ``grad`` or ``vjp`` while its function runs, with recording on."""
+
+    wraps: bool
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def put(self, tensor: Any) -> Any:
+        """Inside: an alias of ``tensor`` that derivatives are taken by; ``tensor`` itself stays a constant."""
+
+    def take(self, tensor: Any) -> Any:
+        """Outside: the value, in the graphs that were there before."""
+
+    def gradients(self, roots: Sequence[Any], cotangents: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Outside, also after the level is over: cotangents of what ``put`` gave; None where there is none."""
+
+
+class Transforms(Protocol):
+    """The levels that ``unified.func`` is made of. A framework with its own engine brings its own."""
+
+    def batch(self, size: int, randomness: str) -> BatchLevel: ...
+    def dual(self) -> DualLevel: ...
+    def reverse(self) -> ReverseLevel: ...
+    def suspended(self) -> AbstractContextManager[None]:
+        """Within, no level is at work, for what must have plain natives."""
+
+
 class Engine(Protocol):
     """Reverse-mode differentiation of eager tensors.
 
@@ -208,6 +290,7 @@ class Engine(Protocol):
 
     front: FrontEnd | None
     """Set by the front end when the backend is loaded."""
+    transforms: Transforms
 
     def set_grad_enabled(self, enabled: bool) -> None: ...
     def requires_grad(self, tensor: Any) -> bool: ...

@@ -62,6 +62,8 @@ from unified.ops.statistics import *
 from unified.ops.windows import *
 
 from unified import fft, linalg, masked, nn, optim, signal, special, utils  # isort: skip
+from unified import func  # isort: skip
+from unified.func import vmap
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

@@ -228,7 +228,7 @@ def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str
             f"if isinstance({p.name}, Tensor):",
             f"    {x} = {p.name}._native",
             f"    if {p.name}._node is not None: node = {p.name}._node",
-            f"    if {x}.__class__ is not {lead}.__class__: same_backend(op, {names}, {lead}, {x})",
+            f"    if {x}.__class__ is not {lead}.__class__: {general}",
         ]
         if p.kind in _TAKES_NONE:
             body.append(f"elif {p.name} is None: {x} = None")

@@ -8,19 +8,18 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
-
-import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
 from unified._location import user_line
+from unified._op import Indices, Op, backends_by_type, spec
 from unified._selection import current_backend
 from unified._tape import Call, Node, grad_mode
 from unified.backends import registry
-from unified.backends.protocol import Backend, Native
-from unified.errors import BackendMismatchError, IndexOutOfRangeError, OpError, OperandError, UnifiedError
+from unified.backends.protocol import Native
+from unified.errors import BackendMismatchError, OpError, OperandError, UnifiedError
 
 if TYPE_CHECKING:
     from unified._tensor import Tensor
@@ -40,128 +39,6 @@ class Tracer(Protocol):
     def read_flag(self, owner: Any, value: bool) -> None: ...
     def differentiate(self) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
-
-
-class _BackendByType(dict[type, Backend]):
-    def __missing__(self, kind: type) -> Backend:
-        backend = registry.owner_of(kind)
-        if backend is None:
-            raise OperandError(f"{kind.__module__}.{kind.__qualname__} is no tensor of a loaded backend")
-        self[kind] = backend
-        return backend
-
-
-backends_by_type = _BackendByType()
-
-
-class _Implementations(dict[Any, Callable[..., Any]]):
-    """An op's callables by native type, or by Backend for an op that creates tensors out of nothing."""
-
-    __slots__ = ("op",)
-
-    def __init__(self, op: Op) -> None:
-        super().__init__()
-        self.op = op
-
-    def __missing__(self, key: Any) -> Callable[..., Any]:
-        if isinstance(key, type):
-            function = backends_by_type[key].implement(self.op, key)
-        else:
-            function = key.implement(self.op, None)
-        self[key] = function
-        return function
-
-
-Indices = Callable[..., Iterable[tuple[Native, int, int, bool]]]
-"""From an op's arguments its indices, each with its dimension, that one's length, and whether negative ones count."""
-
-
-class Op:
-    """One entry of the table. Satisfies ``protocol.OpSpec``."""
-
-    __slots__ = (
-        "_pullbacks", "caller", "check", "composite", "idempotent", "implementations", "indices", "mask",
-        "methods", "name", "parameters", "primal", "returns", "static", "variadic", "whole_program",
-    )  # fmt: skip
-
-    def __init__(self, name: str, parameters: tuple[Parameter, ...], returns: Any) -> None:
-        self.name = name
-        self.parameters = parameters
-        self.static = tuple(i for i, p in enumerate(parameters) if p.kind is ParameterKind.STATIC)
-        self.returns = returns
-        self.composite: Callable[..., Any] | None = None
-        self.check: Callable[..., None] | None = None
-        self.indices: Indices | None = None
-        self.primal: Op | None = None
-        self.mask: tuple[tuple[int, int], ...] = ()
-        self.methods: tuple[str, ...] = ()
-        self.variadic = False
-        self.whole_program = False
-        self.idempotent = False
-        self.implementations = _Implementations(self)
-        self.caller: Callable[..., Any] | None = None
-        self._pullbacks: dict[tuple[tuple[int, int], ...], Op] = {}
-
-    def __repr__(self) -> str:
-        return f"<op {self.name}({', '.join(p.name for p in self.parameters)})>"
-
-    def guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function`` behind the op's check, for backends whose natives accept what PyTorch refuses."""
-        check = self.check
-        if check is None:
-            return function
-
-        def guarded(*natives: Any) -> Any:
-            check(*[_spec(value) for value in natives])
-            return function(*natives)
-
-        return guarded
-
-    def within(self, function: Callable[..., Any], host: Callable[[Native], Any]) -> Callable[..., Any]:
-        """``function`` behind a look at the values of its indices, for backends where an index clamps or wraps.
-
-        ``host`` gives an index as a numpy array, or None where it has no values (inside a trace).
-        """
-        if self.indices is None:
-            return function
-
-        def looking(*natives: Any) -> Any:
-            self.look(natives, host)
-            return function(*natives)
-
-        return looking
-
-    def look(self, natives: Sequence[Any], host: Callable[[Native], Any]) -> None:
-        """Raises IndexOutOfRangeError for the first index that lies outside of its dimension."""
-        assert self.indices is not None
-        for index, dim, length, wraps in self.indices(*natives):
-            values = host(index)
-            if values is None or not values.size:
-                continue
-            least = -length if wraps else 0
-            low, high = np.minimum.reduce(values, None), np.maximum.reduce(values, None)
-            if low < least or high >= length:
-                found = low if low < least else high
-                raise IndexOutOfRangeError(f"index {found} is out of range for dimension {dim} of length {length}")
-
-    def takes_tensors(self) -> bool:
-        """False for an op that creates a tensor out of nothing (zeros, arange)."""
-        return any(p.kind is not ParameterKind.STATIC and p.kind is not ParameterKind.SCALAR for p in self.parameters)
-
-    def pullback(self, mask: tuple[tuple[int, int], ...]) -> Op:
-        """The op (*arguments, cotangents) -> cotangents of the operands that ``mask`` names."""
-        pull = self._pullbacks.get(mask)
-        if pull is None:
-            cotangents = Parameter("cotangents", ParameterKind.SEQUENCE, required=True, keyword=False)
-            pull = Op(f"{self.name}_backward", (*self.parameters, cotangents), tuple)
-            pull.mask = mask
-            if self.whole_program:  # differentiated by what is recorded within it, not by the framework
-                pull.composite = cast(Any, self.composite).derive(mask)
-                pull.whole_program = True
-            else:
-                pull.primal = self
-            self._pullbacks[mask] = pull
-        return pull
 
 
 table: dict[str, Op] = {}
@@ -189,7 +66,10 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
             natives.append(tuple(value) if value.__class__ is list else value)
             continue
         if kind is ParameterKind.SEQUENCE:
-            members: Sequence[Any] = value if isinstance(value, (list, tuple)) else _sequence(op, parameter, value)
+            if not isinstance(value, (list, tuple)):
+                value = _sequence(op, parameter, value)
+                args = [*args[:position], value, *args[position + 1 :]]
+            members: Sequence[Any] = value
         else:
             members = (value,)
         unwrapped = []
@@ -206,6 +86,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
                 first = native
             elif type(native) is not type(first):
                 _same_backend(op, args, first, native)
+                if type(native) in level_depths or type(first) in level_depths:
+                    return apply(op, _lift_operands(op, args))
             node = member._node
             if node is not None:
                 mask.append((position, index if kind is ParameterKind.SEQUENCE else -1))
@@ -234,6 +116,32 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
             if tensor is not None:
                 tracer.made(tensor)
     return wrapped
+
+
+level_depths: dict[type, int] = {}
+"""The depth of each type of native that is a value inside a transform of ``unified.func``; see ``_levels``."""
+
+
+def depth(tensor: Tensor) -> int:
+    """How many levels of ``unified.func`` this Tensor's value lies inside; 0 for a framework's own tensor."""
+    return level_depths.get(type(tensor._native), 0)
+
+
+def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
+    """``args`` with every Tensor in the deepest level that one of them has: there, the others are constants."""
+    dynamic = [p.kind is not ParameterKind.STATIC for p in op.parameters]
+    values = [value for value, takes in zip(args, dynamic, strict=True) if takes]
+    flat = [v for value in values for v in (value if isinstance(value, (list, tuple)) else (value,))]
+    deepest: Any = max((v for v in flat if isinstance(v, _tensor_class)), key=depth)
+
+    def lift(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [lift(member) for member in value]
+        if not isinstance(value, _tensor_class) or type(value._native) is type(deepest._native):
+            return value
+        return wrap(deepest._native.level.constant(value))
+
+    return [lift(value) if takes else value for value, takes in zip(args, dynamic, strict=True)]
 
 
 def _wrap_results(op: Op, result: Any, node: Node | None, kind: Any) -> Any:
@@ -268,7 +176,7 @@ def _not_a_tensor(op: Op, parameter: Parameter, value: Any) -> OperandError:
 
 def _same_backend(op: Op, args: Sequence[Any], first: Native, other: Native) -> None:
     one, two = backends_by_type[type(first)], backends_by_type[type(other)]
-    if one is not two:
+    if one.name != two.name:
         reason = BackendMismatchError(
             f"operands live on two backends, {one.name} and {two.name}; "
             f"move one with x.to(backend={one.name!r}) or x.to(backend={two.name!r})"
@@ -324,28 +232,11 @@ def _host(native: Native) -> Any:
     return None if backend.compiler.is_traced(native) else backend.to_numpy(native)
 
 
-class Spec:
-    """Shape and dtype of an operand, for an op's check. Quacks like a Tensor that has no values."""
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self.shape = shape
-        self.dtype = dtype
-
-
 def _spec(value: Any) -> Any:
-    if isinstance(value, _tensor_class):
-        value = value._native
-    elif isinstance(value, (list, tuple)):
-        return [_spec(v) for v in value]
-    if isinstance(value, (bool, int, float, complex, str)) or value is None:
-        return value
-    try:
-        backend = backends_by_type[type(value)]
-    except OperandError:
-        return value
-    return Spec(tuple(backend.shape(value)), backend.dtype(value))
+    """As :func:`spec`, of what a caller gave."""
+    if isinstance(value, (list, tuple)):
+        return [_spec(member) for member in value]
+    return spec(value._native if isinstance(value, _tensor_class) else value)
 
 
 def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
@@ -519,6 +410,6 @@ def bind_tensor_class(tensor_class: type[Any]) -> None:
 
 
 _caller.namespace.update(
-    apply=apply, explain=_explain, same_backend=_same_backend, grad_mode=grad_mode, tracer=None,
+    apply=apply, explain=_explain, grad_mode=grad_mode, tracer=None,
     new=_new, current_backend=current_backend,
 )  # fmt: skip

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unified._custom import Recomputed, Rule, apply_rule, outside, placed
-from unified._dispatch import apply, backends_by_type, table, tracing, wrap
+from unified._dispatch import apply, backends_by_type, depth, table, tracing, wrap
 from unified._location import is_users
 from unified._tape import Call, Custom, Hook, Leaf, Node, Walk, grad_mode, hooked_leaves, mark
 from unified.backends import registry
-from unified.backends.protocol import Backend, Engine, FrontEnd, Native
+from unified.backends.protocol import Backend, Engine, FrontEnd, Native, Transforms
 from unified.errors import AnomalyError, AutogradError, BackendError, OperandError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class TapeEngine:
     """Satisfies ``protocol.Engine`` for every backend whose ``engine`` is None."""
 
     front: FrontEnd | None = None
+    transforms: Transforms
+    """Set by ``_transforms``, which builds on this module."""
 
     def set_grad_enabled(self, enabled: bool) -> None:
         grad_mode.enabled = enabled
@@ -205,7 +207,8 @@ class TapeEngine:
                 raise AutogradError("a Tensor that does not require grad has no graph to go back through")
             starts.append((root._node, root._output, cotangent if create_graph else cotangent._native))
         pull, add = _algebra(create_graph)
-        with recording(create_graph):
+        # within a level of func the caller's mode stays: what is not recorded there may be recorded outside
+        with recording(create_graph or (grad_mode.enabled and any(depth(root) for root in roots))):
             Walk(pull, add, _call_hook, retain_graph, targets, arrive).run(starts)
 
 
@@ -399,7 +402,8 @@ registry.on_load(_connect)
 
 def engine_of(tensor: Any) -> Engine:
     """The engine that differentiates this Tensor: its backend's own, else the tape's."""
-    return backends_by_type[type(tensor._native)].engine or _TAPE
+    engine: Engine = backends_by_type[type(tensor._native)].engine or _TAPE
+    return engine
 
 
 def wanted_inputs(inputs: Any) -> list[Any] | None:

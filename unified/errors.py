@@ -76,6 +76,10 @@ class InPlaceLeafError(AutogradError):
     """A leaf that requires grad was written in place while gradients were being recorded."""
 
 
+class FunctionTransformError(UnifiedError, RuntimeError):
+    """A function cannot be transformed as ``unified.func`` was asked to, or its values were taken out of it."""
+
+
 class CompileError(UnifiedError, RuntimeError):
     """A function could not be turned into one static program."""
 

@@ -8,11 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unified.backends.jax import autograd
+from unified.backends.jax import autograd, transforms
 from unified.backends.jax import device as _device
 from unified.backends.jax.compile import JaxCompiler
 from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, is_wide, to_native, wide
 from unified.backends.protocol import Natives, errors
+
+_DERIVATIONS = {
+    "pullback": autograd.pullback,
+    "pushforward": transforms.pushforward,
+    "batched": transforms.batched,
+}
 
 
 def _host(array):
@@ -44,7 +50,7 @@ class JaxBackend:
 
     def _function(self, op):
         if op.primal is not None:
-            return autograd.pullback(self._function(op.primal), op.mask)
+            return _DERIVATIONS[op.transform](self._function(op.primal), op)
         function = self.natives.get(op.name) or op.composite
         if function is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the jax backend and no composite")

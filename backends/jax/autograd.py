@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from unified.backends.jax.dtype import WIDE, enable_x64, is_wide, wide
+from unified.backends.jax.transforms import masked_operands, of_masked
 
 
 def compiled(function, op):
@@ -44,26 +45,13 @@ def scoped(function, op):
     return by_dtype
 
 
-def pullback(function, mask):
-    """(*arguments, cotangents) -> cotangents of the operands in ``mask``, by ``jax.vjp`` of ``function``."""
+def pullback(function, op):
+    """(*arguments, cotangents) -> cotangents of the operands in the op's mask, by ``jax.vjp`` of ``function``."""
 
     def pull(*args):
         *operands, cotangents = args
-
-        def of_masked(*masked):
-            values = [
-                list(v) if isinstance(v, (list, tuple)) and i in sequences else v for i, v in enumerate(operands)
-            ]
-            for (position, index), value in zip(mask, masked, strict=True):
-                if index < 0:
-                    values[position] = value
-                else:
-                    values[position][index] = value
-            return _inexact(function(*values))
-
-        sequences = {position for position, index in mask if index >= 0}
-        masked = [operands[p] if i < 0 else operands[p][i] for p, i in mask]
-        outputs, back = jax.vjp(of_masked, *masked)
+        of_operands = of_masked(function, operands, op.mask)
+        outputs, back = jax.vjp(lambda *masked: _inexact(of_operands(*masked)), *masked_operands(operands, op.mask))
         return [_conjugate(gradient) for gradient in back(_fill(outputs, cotangents))]
 
     return pull

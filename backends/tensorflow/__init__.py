@@ -10,12 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow import autograd
+from unified.backends.tensorflow import autograd, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
 from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
 
 _EAGER = type(tf.constant(0))
+_DERIVATIONS = {
+    "pullback": autograd.pullback,
+    "pushforward": transforms.pushforward,
+    "batched": transforms.batched,
+}
 
 
 def _host(tensor):
@@ -38,6 +43,10 @@ class TensorFlowBackend:
         return issubclass(kind, (tf.Tensor, tf.Variable))
 
     def implement(self, op, kind):
+        if op.transform == "batched" and self.natives.has(self._root(op), "eager"):
+            raise errors.FunctionTransformError(
+                "the result's shape depends on values, which differ between the examples of a batch"
+            )
         function = self._function(op)
         kernel = op.name in self.natives and not self.natives.has(op.name, "program")
         if kind is not _EAGER:
@@ -51,7 +60,7 @@ class TensorFlowBackend:
 
     def _function(self, op):
         if op.primal is not None:
-            return autograd.pullback(self._function(op.primal), op.mask)
+            return _DERIVATIONS[op.transform](self._function(op.primal), op)
         native = self.natives.get(op.name)
         if native is not None:  # a kernel refuses by itself what is not for it; a check at every call would cost more
             return op.guard(native) if self.natives.has(op.name, "program") else native

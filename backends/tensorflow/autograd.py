@@ -11,6 +11,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.tensorflow.dtype import mark_number, scalar
+from unified.backends.tensorflow.transforms import masked_operands, of_masked
 
 XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
@@ -131,22 +132,15 @@ def flat_call(concrete):
     return lambda leaves: inner.call_flat(*leaves)
 
 
-def pullback(function, mask):
-    """(*arguments, cotangents) -> cotangents of the operands in ``mask``, by a GradientTape over ``function``."""
+def pullback(function, op):
+    """(*arguments, cotangents) -> cotangents of the operands in the op's mask, by a GradientTape."""
 
     def pull(*args):
         *operands, cotangents = args
-        sequences = {position for position, index in mask if index >= 0}
-        values = [list(v) if position in sequences else v for position, v in enumerate(operands)]
-        masked = [tf.identity(operands[p] if i < 0 else operands[p][i]) for p, i in mask]
-        for (position, index), value in zip(mask, masked, strict=True):
-            if index < 0:
-                values[position] = value
-            else:
-                values[position][index] = value
+        masked = [tf.identity(operand) for operand in masked_operands(operands, op.mask)]
         with tf.GradientTape() as tape:
             tape.watch(masked)
-            result = function(*values)
+            result = of_masked(function, operands, op.mask)(*masked)
             outputs = list(result) if isinstance(result, (tuple, list)) else [result]
         chosen = [i for i, cotangent in enumerate(cotangents) if cotangent is not None]
         gradients = tape.gradient(

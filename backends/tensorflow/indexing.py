@@ -168,7 +168,7 @@ def _slice_again(op, cotangent):
     return None, raw.Slice(input=cotangent, begin=begin, size=vector(update.shape)), None
 
 
-@natives
+@natives.having("eager")
 def nonzero_positions(input):
     if input.shape.rank == 0:
         return tf.cast(tf.where(tf.reshape(input, (1,)))[:, :0], tf.int32)

@@ -6,12 +6,14 @@ import shutil
 
 import numpy as np
 import torch
+from torch._C._functorch import is_batchedtensor
 
 from unified.backends.protocol import Natives, errors
 from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
 from unified.backends.torch.dtype import FROM_NATIVE, to_native
+from unified.backends.torch.transforms import TorchTransforms
 
 
 class TorchBackend:
@@ -22,6 +24,7 @@ class TorchBackend:
 
     def __init__(self) -> None:
         self.engine = TorchEngine()
+        self.engine.transforms = TorchTransforms(self.engine)
         self.compiler = TorchCompiler()
         self.natives = Natives.of(__name__)
 
@@ -58,6 +61,11 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
+        if is_batchedtensor(native):
+            raise errors.FunctionTransformError(
+                "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
+                "use un.where(condition, a, b) to choose between values, or move this line out of the function"
+            )
         if native.dtype is torch.bfloat16:
             return native.to(torch.float32).numpy(force=True).astype(FROM_NATIVE[torch.bfloat16].numpy)
         return native.numpy(force=True)

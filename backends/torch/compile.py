@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -56,7 +57,7 @@ class TorchCompiler:
         return program
 
     def is_traced(self, native):
-        return isinstance(native, FakeTensor)
+        return isinstance(native, FakeTensor) or is_functorch_wrapped_tensor(native)
 
     def stop_gradient(self, native):
         return native.detach()

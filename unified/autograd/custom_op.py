@@ -118,7 +118,7 @@ def _with_rule(
         return caller(*[given.pop(key) for key in positional], **given)
 
     members = {"forward": forward, "setup_context": setup_context or keep, "backward": vjp}
-    rule = type(function.__name__, (Function,), {key: staticmethod(member) for key, member in members.items()})
+    rule: Any = type(function.__name__, (Function,), {key: staticmethod(member) for key, member in members.items()})
 
     @functools.wraps(function)
     def public(*args: Any, **kwargs: Any) -> Any:

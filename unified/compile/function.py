@@ -11,6 +11,7 @@ from typing import Any
 from unified import _structure as structure
 from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
+from unified._levels import active
 from unified._selection import current_backend
 from unified._tape import grad_mode
 from unified._tensor import Tensor
@@ -43,7 +44,9 @@ class CompiledFunction:
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if tracing() is not None or grad_mode.anomaly:  # within a compiled function, or in search of a NaN
+        if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
+            return self._function(*args, **kwargs)
+        if grad_mode.anomaly:  # values can be looked at outside of a program alone
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         shape_of_call = structure.flatten((args, kwargs), leaves)

@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any
 
-from unified._dispatch import set_tracer, wrap
+from unified._dispatch import backends_by_type, set_tracer, wrap
 from unified._engine import engine_of
 from unified._location import user_line
 from unified._tape import grad_mode
@@ -79,6 +79,11 @@ class Touched:
         return final is not self.grad or final._native is not self.grad_stand_in
 
 
+def _is_traced(native: Native) -> bool:
+    """Whether it is a value inside this trace, or inside a transform of ``unified.func`` within it."""
+    return backends_by_type[type(native)].compiler.is_traced(native)
+
+
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
@@ -109,7 +114,7 @@ class StateTracer:
         key = id(tensor)
         if key in self.touched or key in self._known or key in self._constants:
             return
-        if self.compiler.is_traced(tensor._native):
+        if _is_traced(tensor._native):
             return
         self.capture(tensor)
 
@@ -137,7 +142,7 @@ class StateTracer:
         found.bind(given, given_grad)
 
     def made(self, tensor: Tensor) -> None:
-        if self.compiler.is_traced(tensor._native):
+        if _is_traced(tensor._native):
             self._made.append(weakref.ref(tensor))
         else:
             self._constants[id(tensor)] = tensor

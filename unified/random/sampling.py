@@ -12,10 +12,12 @@ from unified._device import current_device
 from unified._device import device as Device
 from unified._dispatch import composite, front, tracing
 from unified._dtype import DType, Number, bfloat16, complex64, complex128, float16, float32, float64, int32, int64
+from unified._levels import active
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError
 from unified.ops.elementwise import add, isfinite
 from unified.random import draws
+from unified.random.batches import draw_within
 from unified.random.generator import Generator, default_generator
 
 Place = Device | str | None
@@ -25,10 +27,14 @@ _FLOATS = (float32, float64, float16, bfloat16, *_PARTS)
 
 def draw(generator: Generator, op: Callable[..., Any], *args: Any) -> Tensor:
     """One draw: ``op(state, *args)``'s values; its new state becomes the generator's."""
-    values, after = op(generator.state, *args)
-    generator.state._assign(after)
-    result: Tensor = values
-    return result
+
+    def sample(op: Callable[..., Any], *args: Any) -> Tensor:
+        values, after = op(generator.state, *args)
+        generator.state._assign(after)
+        result: Tensor = values
+        return result
+
+    return draw_within(generator.state, sample, op, args) if active() else sample(op, *args)
 
 
 def generator_for(tensor: Tensor, generator: Generator | None) -> Generator:
@@ -306,7 +312,7 @@ def multinomial(
         raise ArgumentError(f"multinomial: num_samples must be at least 1, not {num_samples}")
     if not replacement and num_samples > shape[-1]:
         raise ArgumentError(f"multinomial: {num_samples} samples of {shape[-1]} categories need replacement=True")
-    if tracing() is None and not _are_weights(input.detach()).item():
+    if tracing() is None and not active() and not _are_weights(input.detach()).item():
         raise ArgumentError("multinomial: weights must be finite and not negative, and each row needs a positive one")
     chosen = generator_for(input, generator)
     return draw(chosen, draws.random_multinomial, input.detach(), num_samples, bool(replacement))

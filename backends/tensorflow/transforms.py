@@ -1,0 +1,85 @@
+"""Ops derived from others on TensorFlow: batched ops by ``tf.vectorized_map``, pushforwards by a double gradient."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def of_masked(function, operands, mask):
+    """``function`` of the operands in ``mask`` alone."""
+    sequences = {position for position, index in mask if index >= 0}
+
+    def function_of_masked(*masked):
+        values = [list(value) if position in sequences else value for position, value in enumerate(operands)]
+        for (position, index), value in zip(mask, masked, strict=True):
+            if index < 0:
+                values[position] = value
+            else:
+                values[position][index] = value
+        return function(*values)
+
+    return function_of_masked
+
+
+def masked_operands(operands, mask):
+    return [operands[p] if i < 0 else operands[p][i] for p, i in mask]
+
+
+def batched(function, op):
+    """The op with a batch dimension in front of the operands in its mask, and of every output."""
+
+    def batch(*operands):
+        present = []
+
+        def each(masked):
+            result = of_masked(function, operands, op.mask)(*masked)
+            many = isinstance(result, (tuple, list))
+            results = list(result) if many else [result]
+            present[:] = [many, [r is not None for r in results]]
+            return [tf.convert_to_tensor(r) for r in results if r is not None]
+
+        found = iter(tf.vectorized_map(each, masked_operands(operands, op.mask), warn=False))
+        many, there = present
+        results = [next(found) if has else None for has in there]
+        return results if many else results[0]
+
+    return batch
+
+
+def pushforward(function, op):
+    """(*arguments, tangents) -> outputs, then their tangents.
+
+    The gradient is linear in its cotangents, so the pushforward is the gradient of that: every op with a gradient
+    that has one itself is served, those with a rule of ours (``tf.custom_gradient``) included.
+    """
+
+    def push(*args):
+        *operands, tangents = args
+        masked = [tf.identity(operand) for operand in masked_operands(operands, op.mask)]
+        zero = tf.UnconnectedGradients.ZERO
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(masked)
+                result = of_masked(function, operands, op.mask)(*masked)
+                outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+            chosen = [i for i, output in enumerate(outputs) if output is not None and _inexact(output)]
+            cotangents = [tf.zeros_like(outputs[i]) for i in chosen]
+            outer.watch(cotangents)
+            found = inner.gradient(
+                [outputs[i] for i in chosen], masked, output_gradients=cotangents, unconnected_gradients=zero
+            )
+            gradients = [tf.convert_to_tensor(gradient) for gradient in found]  # of IndexedSlices, say
+        moved = outer.gradient(
+            gradients,
+            cotangents,
+            output_gradients=[tf.cast(t, m.dtype) for t, m in zip(tangents, masked, strict=True)],
+            unconnected_gradients=zero,
+        )
+        by_place = dict(zip(chosen, moved, strict=True))
+        return [*outputs, *[by_place.get(i) for i in range(len(outputs))]]
+
+    return push
+
+
+def _inexact(tensor):
+    return tensor.dtype.is_floating or tensor.dtype.is_complex
