@@ -8,7 +8,7 @@ from typing import Any
 
 from unified import _levels
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, depth, tracing, wrap
+from unified._dispatch import Op, apply, depth, wrap
 from unified._engine import TapeEngine, engine_of, recording
 from unified._tape import Leaf, Node, grad_mode
 from unified._tensor import Tensor
@@ -40,9 +40,6 @@ class Reverse:
         return None
 
     def put(self, tensor: Tensor) -> Tensor:
-        tracer = tracing()
-        if tracer is not None:
-            tracer.touch(tensor)
         level = _levels.innermost()
         if level is not None and depth(tensor) < level.depth:
             tensor = wrap(level.constant(tensor))

@@ -131,7 +131,8 @@ class StateTracer:
         grad_native = found.grad_native
         if found.grad is not None:
             self._known.add(id(found.grad))
-        found.bind(wrap(abstract(found.native)), None if grad_native is None else wrap(abstract(grad_native)))
+        with engine_of(tensor).transforms.suspended():  # it comes from outside of any level of func
+            found.bind(wrap(abstract(found.native)), None if grad_native is None else wrap(abstract(grad_native)))
         return found
 
     def adopt(self, found: Touched, given: Tensor, given_grad: Tensor | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unified import _structure
-from unified._dispatch import backends_by_type
+from unified._dispatch import backends_by_type, tracing
 from unified._selection import current_backend
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, BackendMismatchError, DTypeError, FunctionTransformError, OperandError
@@ -20,9 +20,14 @@ def name_of(func: Callable[..., Any]) -> str:
 
 
 def flatten(value: Any) -> tuple[list[Tensor], Any]:
-    """The Tensors in ``value`` and the structure around them."""
+    """The Tensors in ``value`` and the structure around them; what traces is told that they are used."""
     leaves: list[Tensor] = []
-    return leaves, _structure.flatten(value, leaves)
+    structure = _structure.flatten(value, leaves)
+    tracer = tracing()
+    if tracer is not None:
+        for leaf in leaves:
+            tracer.touch(leaf)
+    return leaves, structure
 
 
 def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
