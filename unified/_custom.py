@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unified._dispatch import tracing, wrap
-from unified._tape import FREED, Custom, Node
+from unified._dispatch import depth, tracing, wrap
+from unified._recording import recording
+from unified._tape import FREED, Custom, Node, grad_mode
 from unified.errors import FreedGraphError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Rule(Protocol):
         self, saved: Sequence[Tensor], cotangents: list[Tensor | None], wanted: Sequence[bool]
     ) -> list[Tensor | None]:
         """The gradients of the inputs; recorded where the backward pass is."""
+
+    def jvp(self, saved: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The tangents of the outputs, from those of the inputs; None is zero."""
 
 
 def snapshot(tensor: Tensor) -> Tensor:
@@ -49,38 +53,93 @@ def placed(native: Any, node: Node | None, output: int) -> Tensor:
     return tensor
 
 
-class Ruled(Custom):
-    """One application of a :class:`Rule`.
+class Applied(Protocol):
+    """One application of a rule, seen from one level of ``unified.func`` or from outside of all."""
 
-    Args:
-        rule: its derivative.
-        inputs: the Tensors it was applied to.
-    """
+    name: str
 
-    __slots__ = ("_positions", "_rule", "_saved", "_size")
+    @property
+    def carries(self) -> list[bool]:
+        """Of each output whether it can have a gradient."""
 
-    def __init__(self, rule: Rule, inputs: Sequence[Tensor], width: int) -> None:
-        positions = [i for i, tensor in enumerate(inputs) if tensor._node is not None]
-        super().__init__(tuple((inputs[i]._node, inputs[i]._output) for i in positions), width)
+    @property
+    def slots(self) -> list[tuple[bool, int]]:
+        """Where each saved Tensor is found: whether among the results, and at which place of them or the inputs."""
+
+    def forward(self, inputs: list[Tensor]) -> list[Tensor]:
+        """The outputs, then the Tensors that the rule saved and that are neither inputs nor outputs."""
+
+    def saved(self, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:
+        """The saved Tensors, by their places."""
+
+    def backward(
+        self, saved: Sequence[Tensor], cotangents: list[Tensor | None], wanted: Sequence[bool]
+    ) -> list[Tensor | None]: ...
+    def jvp(self, saved: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> list[Tensor | None]: ...
+
+
+class RuleCall:
+    """A rule applied to plain Tensors. Satisfies :class:`Applied`."""
+
+    def __init__(self, rule: Rule) -> None:
         self._rule = rule
+        self.name = rule.name
+        self.carries: list[bool] = []
+        self.slots: list[tuple[bool, int]] = []
+
+    def forward(self, inputs: list[Tensor]) -> list[Tensor]:
+        given = [tensor._native for tensor in inputs]
+        with recording(False):
+            outputs, saved, self.carries = self._rule.forward(inputs)
+        results = list(outputs)
+        self.slots = []
+        for tensor in saved:
+            place = next((i for i, result in enumerate(results) if result is tensor), None)
+            if place is not None:
+                self.slots.append((True, place))
+                continue
+            place = next((i for i, known in enumerate(inputs) if known is tensor), None)
+            if place is not None and tensor._native is given[place]:
+                self.slots.append((False, place))
+                continue
+            self.slots.append((True, len(results)))
+            results.append(tensor)
+        return results
+
+    def saved(self, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:
+        return [(results if among else inputs)[place] for among, place in self.slots]
+
+    def backward(
+        self, saved: Sequence[Tensor], cotangents: list[Tensor | None], wanted: Sequence[bool]
+    ) -> list[Tensor | None]:
+        return self._rule.backward(saved, cotangents, wanted)
+
+    def jvp(self, saved: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return self._rule.jvp(saved, tangents)
+
+
+class Ruled(Custom):
+    """A rule's application in a graph."""
+
+    __slots__ = ("_call", "_count", "_positions", "_saved", "_size")
+
+    def __init__(self, call: Applied, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+        positions = [i for i, tensor in enumerate(inputs) if tensor._node is not None]
+        super().__init__(tuple((inputs[i]._node, inputs[i]._output) for i in positions), len(results))
+        self._call = call
+        self._count = len(call.carries)
         self._positions = positions
         self._size = len(inputs)
-        self._saved: list[tuple[Any, Node | None, int]] | None = None
-
-    def save(self, saved: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Keeps Tensors for backward; an output without its place in the graph, which would be a circle."""
-        self._saved = []
-        for tensor in saved:
-            node, place = tensor._node, getattr(tensor, "_output", 0)
-            for index, output in enumerate(outputs):
-                if tensor is output:
-                    node, place = None, -1 - index
+        self._saved: list[tuple[Any, Node | None, int]] | None = []
+        for (among, place), tensor in zip(call.slots, call.saved(inputs, results), strict=True):
+            # a result is kept without its place in the graph, which would be a circle
+            node, output = (None, -1 - place) if among else (tensor._node, getattr(tensor, "_output", 0))
             tensor._shared = True
-            self._saved.append((tensor._native, node, place))
+            self._saved.append((tensor._native, node, output))
 
     @property
     def name(self) -> str:
-        return self._rule.name
+        return self._call.name
 
     @property
     def freed(self) -> bool:
@@ -90,33 +149,55 @@ class Ruled(Custom):
         self._saved = None
 
     def pull(self, cotangents: list[Any], wanted: Sequence[bool], record: bool) -> Sequence[Any]:
-        given = cotangents if record else [None if c is None else wrap(c) for c in cotangents]
+        outputs = cotangents[: self._count]
+        given = outputs if record else [None if c is None else wrap(c) for c in outputs]
         needs = [False] * self._size
         for position, use in zip(self._positions, wanted, strict=True):
             needs[position] = use
-        found = self._rule.backward(self._unpacked(), given, needs)
+        found = self._call.backward(self._unpacked(), given, needs)
         chosen = [found[position] for position in self._positions]
         return chosen if record else [None if tensor is None else tensor._native for tensor in chosen]
 
     def _unpacked(self) -> list[Tensor]:
         tensors = []
         for native, node, place in self._saved or ():
-            tensors.append(placed(native, self, -1 - place) if place < 0 else placed(native, node, place))
+            if place >= 0:
+                tensors.append(placed(native, node, place))
+            else:
+                tensors.append(placed(native, self if self._carries(-1 - place) else None, -1 - place))
         return tensors
 
+    def _carries(self, place: int) -> bool:
+        return place < self._count and self._call.carries[place]
 
-def apply_rule(rule: Rule, inputs: list[Tensor], recorded: bool) -> list[Tensor]:
-    """The outputs of ``rule``, on the tape if ``recorded``."""
+
+def apply_rule(rule: Rule, inputs: list[Tensor]) -> list[Tensor]:
+    """The outputs of ``rule``, on the tape where ops record."""
+    call = RuleCall(rule)
+    return apply_call(call, inputs)[: len(call.carries)]
+
+
+def apply_call(call: Applied, inputs: list[Tensor]) -> list[Tensor]:
+    """The results of ``call``: at the deepest level among its inputs, and through it at those outside."""
+    deepest = max(inputs, key=depth)
+    if depth(deepest):
+        level = deepest._native.level
+        inputs = [
+            tensor if type(tensor._native) is type(deepest._native) else wrap(level.constant(tensor))
+            for tensor in inputs
+        ]
+        results: list[Tensor] = level.custom(call, inputs)
+    else:
+        inputs = [snapshot(tensor) for tensor in inputs]
+        results = call.forward(inputs)
     node = None
-    inputs = [snapshot(tensor) for tensor in inputs]
-    outputs, saved, differentiable = rule.forward(inputs)
-    if recorded and any(tensor._node is not None for tensor in inputs):
-        node = Ruled(rule, inputs, len(outputs))
-        node.save(saved, outputs)
-    results = []
-    for index, (output, carries) in enumerate(zip(outputs, differentiable, strict=True)):
-        results.append(placed(output._native, node if carries else None, index))
-    return results
+    if grad_mode.enabled and any(tensor._node is not None for tensor in inputs):
+        node = Ruled(call, inputs, results)
+    carries = [*call.carries, *[False] * (len(results) - len(call.carries))]
+    return [
+        placed(result._native, node if carried else None, index)
+        for index, (result, carried) in enumerate(zip(results, carries, strict=True))
+    ]
 
 
 recomputed_state: list[Callable[[str], Tensor]] = []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from unified._custom import Recomputed, Rule, apply_rule, outside, placed
 from unified._dispatch import apply, backends_by_type, depth, table, tracing, wrap
 from unified._location import is_users
+from unified._recording import recording
 from unified._tape import Call, Custom, Hook, Leaf, Node, Walk, grad_mode, hooked_leaves, mark
 from unified.backends import registry
 from unified.backends.protocol import Backend, Engine, FrontEnd, Native, Transforms
@@ -166,9 +166,7 @@ class TapeEngine:
         return found
 
     def custom(self, rule: Rule, inputs: list[Tensor]) -> list[Tensor]:
-        recorded = grad_mode.enabled
-        with recording(False):
-            return apply_rule(rule, inputs, recorded)
+        return apply_rule(rule, inputs)
 
     def checkpoint(self, run: Callable[[], list[Tensor]], again: Callable[[], list[Tensor]]) -> list[Tensor]:
         first = mark()
@@ -348,29 +346,6 @@ def _add_tensors(first: Tensor, second: Tensor) -> Tensor:
 
 
 _TAPE = TapeEngine()
-
-
-def engines() -> list[Engine]:
-    """The engines that loaded backends brought."""
-    return [backend.engine for backend in registry.loaded() if backend.engine is not None]
-
-
-def record(enabled: bool) -> None:
-    """Switches recording on or off in this thread, for the tape and for every engine."""
-    grad_mode.enabled = enabled
-    for engine in engines():
-        engine.set_grad_enabled(enabled)
-
-
-@contextlib.contextmanager
-def recording(enabled: bool) -> Iterator[None]:
-    """The same until the block ends."""
-    previous = grad_mode.enabled
-    record(enabled)
-    try:
-        yield
-    finally:
-        record(previous)
 
 
 class _Front:

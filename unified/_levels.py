@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from unified._custom import Applied, apply_call
 from unified._dispatch import apply, depth, level_depths, wrap
 from unified._dtype import DType
 from unified._op import Mask, Op, backends_by_type
@@ -173,6 +175,75 @@ class Batch(Level):
         result = _apply(op.batched(mask) if varies else op, args)
         return _each(result, lambda tensor: self.kind(tensor)(self, tensor, varies))
 
+    def custom(self, call: Applied, inputs: list[Tensor]) -> list[Tensor]:
+        """A rule of the user's, applied to examples: outside it is one rule, of all of them."""
+        flags = [self.varies(tensor) for tensor in inputs]
+        results = apply_call(_BatchedCall(call, self.size, flags), [tensor._native.inner for tensor in inputs])
+        return [wrap(self.kind(tensor)(self, tensor, True)) for tensor in results]
+
+
+class _BatchedCall:
+    """A rule's application for many examples. Satisfies ``_custom.Applied``."""
+
+    def __init__(self, call: Applied, size: int, flags: list[bool]) -> None:
+        self.name = call.name
+        self._call, self._size, self._flags = call, size, flags
+
+    @property
+    def carries(self) -> list[bool]:
+        return self._call.carries
+
+    @property
+    def slots(self) -> list[tuple[bool, int]]:
+        return self._call.slots
+
+    def saved(self, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:
+        return self._call.saved(inputs, results)
+
+    def forward(self, inputs: list[Tensor]) -> list[Tensor]:
+        level = Batch(self._size, "error")
+        with entered(level):
+            return [level.take(result) for result in self._call.forward(self._put(level, inputs, self._flags))]
+
+    def backward(
+        self, saved: Sequence[Tensor], cotangents: list[Tensor | None], wanted: Sequence[bool]
+    ) -> list[Tensor | None]:
+        level = Batch(self._size, "error")
+        varying = [among or self._flags[place] for among, place in self.slots]
+        with entered(level):
+            found = self._call.backward(
+                self._put(level, saved, varying), [None if c is None else level.put(c, 0) for c in cotangents], wanted
+            )
+            taken = [None if gradient is None else level.take(gradient) for gradient in found]
+        return [
+            gradient if gradient is None or varies else gradient.sum(0)
+            for gradient, varies in zip(taken, self._flags, strict=True)
+        ]
+
+    def jvp(self, saved: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        level = Batch(self._size, "error")
+        varying = [among or self._flags[place] for among, place in self.slots]
+        with entered(level):
+            given = [None if t is None else level.put(t, 0) if varies else t
+                     for t, varies in zip(tangents, self._flags, strict=True)]  # fmt: skip
+            found = self._call.jvp(self._put(level, saved, varying), given)
+            return [None if tangent is None else level.take(tangent) for tangent in found]
+
+    @staticmethod
+    def _put(level: Batch, tensors: Sequence[Tensor], varying: Sequence[bool]) -> list[Tensor]:
+        return [level.put(t, 0) if varies else t for t, varies in zip(tensors, varying, strict=True)]
+
+
+@contextmanager
+def entered(level: Any) -> Iterator[Any]:
+    """``with`` that level at work."""
+    with level:
+        active().append(level)
+        try:
+            yield level
+        finally:
+            active().pop()
+
 
 class Forward(Level):
     """The level of one ``jvp``. Satisfies ``protocol.DualLevel``."""
@@ -207,6 +278,17 @@ class Forward(Level):
             for primal, tangent in zip(results[:half], results[half:], strict=True)
         ]
         return duals[0] if op.returns is None else duals
+
+    def custom(self, call: Applied, inputs: list[Tensor]) -> list[Tensor]:
+        """A rule of the user's, with the tangents that its own ``jvp`` gives."""
+        inner = [tensor._native.inner for tensor in inputs]
+        results = apply_call(call, inner)
+        tangents: list[Tensor | None] = [None] * len(results)
+        given = [tensor._native.tangent for tensor in inputs]
+        if any(tangent is not None for tangent in given):
+            found = call.jvp(call.saved(inner, results), given)
+            tangents[: len(found)] = found
+        return [wrap(self.kind(r)(self, r, tangent)) for r, tangent in zip(results, tangents, strict=True)]
 
 
 def _values(natives: Sequence[Any]) -> Iterator[tuple[tuple[int, int], Any]]:

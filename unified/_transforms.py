@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from unified import _levels
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, depth, wrap
-from unified._engine import TapeEngine, engine_of, recording
+from unified._engine import TapeEngine, engine_of
+from unified._levels import entered as entered
+from unified._recording import recording
 from unified._tape import Leaf, Node, grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Transforms
@@ -143,14 +144,3 @@ TapeEngine.transforms = TapeTransforms()
 def transforms_of(tensor: Tensor) -> Transforms:
     """The transforms of this Tensor's backend: those of its own engine, else the tape's."""
     return engine_of(tensor).transforms
-
-
-@contextmanager
-def entered(level: Any) -> Iterator[Any]:
-    """``with`` that level at work."""
-    with level:
-        _levels.active().append(level)
-        try:
-            yield level
-        finally:
-            _levels.active().pop()

@@ -321,7 +321,9 @@ class _Ruled(torch.autograd.Function):
         call, *natives = inputs
         ctx.call = call
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*[(natives, output)[group][place] for group, place in call.saved])
+        saved = [(natives, output)[group][place] for group, place in call.saved]
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
         count = len(call.carries)
         ctx.mark_non_differentiable(
             *output[count:], *[o for o, c in zip(output, call.carries, strict=False) if not c]
@@ -336,6 +338,14 @@ class _Ruled(torch.autograd.Function):
             return (None,) * len(ctx.needs_input_grad)
         found = call.rule.backward([wrap(native) for native in ctx.saved_tensors], given, ctx.needs_input_grad[1:])
         return None, *[None if tensor is None else tensor._native for tensor in found]
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        call = ctx.call
+        wrap = call.front.wrap
+        given = [None if t is None else wrap(t) for t in tangents]
+        found = call.rule.jvp([wrap(native) for native in ctx.saved_tensors], given)
+        return tuple(None if tensor is None else tensor._native for tensor in found)
 
 
 class _Reattach(torch.autograd.Function):

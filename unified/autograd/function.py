@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from unified._dispatch import tracing
-from unified._engine import engine_of, recording
+from unified._engine import engine_of
+from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
-from unified.errors import AutogradError, BackendMismatchError, OperandError
+from unified.errors import AutogradError, BackendMismatchError, FunctionTransformError, OperandError
 
 Backward = Callable[..., Any]
 
@@ -140,6 +141,22 @@ class _Rule:
             ctx._saved = None
         return self._gradients(found)
 
+    def jvp(self, saved: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        if self._function.jvp is Function.jvp:
+            raise FunctionTransformError(
+                f"{self.name} has no forward derivative; define its static method jvp(ctx, *tangents)"
+            )
+        ctx, given = self.ctx, dict(zip(self._places, tangents, strict=True))
+        ctx._saved = saved
+        try:
+            found = self._function.jvp(ctx, *[given.get(i) for i in range(len(self._others))])
+        finally:
+            ctx._saved = None
+        listed = list(found) if isinstance(found, tuple) else [found]
+        if len(listed) != len(self.layout):
+            raise AutogradError(f"{self.name}.jvp returned {len(listed)} tangents for {len(self.layout)} results")
+        return [tangent for tangent, is_tensor in zip(listed, self.layout, strict=True) if is_tensor]
+
     def _gradients(self, found: Any) -> list[Tensor | None]:
         given = list(found) if isinstance(found, (tuple, list)) else [found]
         count = len(self._others)
@@ -231,7 +248,10 @@ class Function:
         """The gradient of each argument of ``forward``, from those of its results."""
         raise NotImplementedError("a Function must define the static method backward to be differentiated")
 
-    vjp = backward
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """The tangent of each result of ``forward`` from those of its arguments, for ``un.func.jvp``."""
+        raise NotImplementedError("a Function must define the static method jvp for forward derivatives")
 
     @classmethod
     def apply(cls, *args: Any) -> Any:

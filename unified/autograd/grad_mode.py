@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
-from unified._engine import engines, record
+from unified._recording import engines, record
 from unified._tape import grad_mode
 
 Function = TypeVar("Function", bound=Callable[..., Any])

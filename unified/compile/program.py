@@ -9,7 +9,8 @@ from typing import Any
 from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, module_hooks, state_epoch, wrap
-from unified._engine import engine_of, recording
+from unified._engine import engine_of
+from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native

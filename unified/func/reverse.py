@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from unified._engine import recording
+from unified._recording import recording
 from unified._tensor import Tensor
 from unified._transforms import entered, transforms_of
 from unified.errors import FunctionTransformError, ShapeError
