@@ -29,6 +29,7 @@ from unified._size import Size
 from unified._tensor import Tensor
 from unified.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from unified.compile import compile
+from unified.io.files import load, save
 from unified.ops.arithmetic import *
 from unified.ops.comparison import *
 from unified.ops.complex import *
@@ -53,7 +54,7 @@ from unified.ops.spectrogram import *
 from unified.ops.statistics import *
 from unified.ops.windows import *
 
-from unified import fft, linalg, masked, nn, optim, signal, special  # isort: skip
+from unified import fft, io, linalg, masked, nn, optim, signal, special  # isort: skip
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

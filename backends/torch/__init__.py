@@ -59,7 +59,8 @@ class TorchBackend:
 
     def to_numpy(self, native):
         if native.dtype is torch.bfloat16:
-            return native.to(torch.float32).numpy(force=True).astype(FROM_NATIVE[torch.bfloat16].numpy)
+            bits = native.detach().contiguous().view(torch.int16)  # numpy shares the memory, as for other dtypes
+            return bits.numpy(force=True).view(FROM_NATIVE[torch.bfloat16].numpy)
         return native.numpy(force=True)
 
     def to_dlpack(self, native):
