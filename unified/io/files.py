@@ -178,7 +178,7 @@ def _read_folder(folder: Path, verify: bool) -> Archive:
         if not (folder / file).exists():
             raise CheckpointError(f"{folder / file} is missing, which {index} names; nothing was loaded")
         shard = container.read(folder / file, verify)
-        if ours is not None and shard.checksum != ours["shards"].get(file):
+        if shard.checksum != (None if ours is None else ours["shards"].get(file)):
             raise container.damaged(folder / file, f"it is not the shard that {index} was written with")
         arrays.update(shard.arrays)
     lost = sorted(weights.keys() - arrays.keys())
