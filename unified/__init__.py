@@ -30,6 +30,7 @@ from unified._tensor import Tensor
 from unified.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from unified.compile import compile
 from unified.io.files import load, save
+from unified.io.modules import load_model, save_model
 from unified.ops.arithmetic import *
 from unified.ops.comparison import *
 from unified.ops.complex import *

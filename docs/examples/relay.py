@@ -23,6 +23,7 @@ from unified import nn, optim
 from unified.models import DigitsCNN
 
 BATCH = 64
+RATE = 1e-3
 BACKENDS = ("torch", "jax", "tensorflow")
 
 
@@ -57,7 +58,7 @@ def train(backend: str, folder: Path, until: int, total: int) -> tuple[list[floa
     with un.backend(backend):
         un.manual_seed(0)
         model = DigitsCNN()
-        optimizer = optim.AdamW(model.parameters(), lr=2e-3, eps=1e-3)  # eps: rounding noise must not be scaled up
+        optimizer = optim.AdamW(model.parameters(), lr=RATE, eps=1e-3)  # eps: rounding noise must not be scaled up
         schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
         average = Average(model)
         order = un.Generator(0)

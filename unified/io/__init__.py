@@ -8,5 +8,7 @@ reads PyTorch's ``.pt`` and Keras's ``.keras`` and ``.weights.h5`` files.
 from unified.io.background import save_async
 from unified.io.checkpointer import Checkpointer, Restored
 from unified.io.files import load, save
+from unified.io.modules import load_model, save_model
+from unified.io.registered import register
 
-__all__ = ["Checkpointer", "Restored", "load", "save", "save_async"]
+__all__ = ["Checkpointer", "Restored", "load", "load_model", "register", "save", "save_async", "save_model"]

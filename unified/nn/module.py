@@ -11,6 +11,7 @@ from unified._dispatch import tracing
 from unified._dtype import DType, bfloat16, float16, float32, float64
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
+from unified.io.registered import register_own
 from unified.nn import _hooks, _state
 from unified.nn._hooks import Hook, RemovableHandle
 from unified.nn.parameter import Parameter
@@ -39,6 +40,22 @@ class Module:
     _forward_hooks: dict[int, Any]
     _forward_pre_hooks: dict[int, Any]
     _training: bool
+    _configuration: tuple[tuple[Any, ...], dict[str, Any]]
+    _holds_children_only = False
+    """Whether a Module of this class is made anew from no arguments and its children: containers are."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls) and "_holds_children_only" not in vars(cls):
+            cls._holds_children_only = False
+        register_own(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the arguments, with which ``un.save_model`` describes the Module."""
+        module = super().__new__(cls)
+        if not cls._holds_children_only:
+            module.__dict__["_configuration"] = (args, kwargs)
+        return module
 
     def __init__(self) -> None:
         self.__dict__.update(
