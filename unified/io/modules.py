@@ -131,7 +131,7 @@ def _encode_special(value: Any, encoder: Encoder, path: str) -> Any:
     if hasattr(value, "_modules") and not isinstance(value, type):
         _required(value, f"the argument at {path!r}")
         return {"module": _encode_module(value, encoder, path)}
-    if inspect.isfunction(value) or isinstance(value, type):
+    if inspect.isroutine(value) or isinstance(value, type):
         name = registered.name_of(value)
         if name is None:
             raise _unregistered(value, f"the argument at {path!r}")
