@@ -1,4 +1,4 @@
-"""Saving and loading: what goes in comes out, on any backend; a damaged file is refused; a crash leaves the old one."""
+"""Saving and loading: what goes in comes out, on any backend; damage is refused; a crash leaves the old file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ _DTYPES = sorted(_BY_NAME)
 
 
 def _sample(dtype: str, shape: tuple[int, ...] = (2, 3)) -> np.ndarray[Any, Any]:
-    count = int(np.prod(shape))
-    values = np.arange(count) % 2 if dtype == "bool" else np.arange(count) + 1
-    array = values.astype(un.tensor(0).dtype.numpy if dtype == "bool" else _BY_NAME[dtype].numpy).reshape(shape)
-    return (array * (1 + 0.5j)).astype(array.dtype) if array.dtype.kind == "c" else array.astype(_BY_NAME[dtype].numpy)
+    array = (np.arange(int(np.prod(shape))) + 1).reshape(shape).astype(_BY_NAME[dtype].numpy)
+    return (array * (1 + 0.5j)).astype(array.dtype) if array.dtype.kind == "c" else array
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -77,7 +75,7 @@ _plain = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.complex_numbers(allow_nan=False)
     | st.sampled_from(list(_BY_NAME.values())) | st.just(np.float64(2.5)) | st.just(un.device("gpu:1"))
     | st.sampled_from(_DTYPES).map(lambda name: _sample(name))
-    | st.sampled_from(["float32", "bfloat16", "bool", "int64"]).map(lambda n: un.tensor(_sample(n), dtype=_BY_NAME[n]))
+    | st.sampled_from(_DTYPES).map(lambda name: un.tensor(_sample(name), dtype=_BY_NAME[name]))
 )  # fmt: skip
 _keys = st.text() | st.integers() | st.booleans() | st.tuples(st.integers(), st.text()) | st.none()
 _nests = st.recursive(
@@ -151,7 +149,12 @@ def test_the_safetensors_library_reads_what_is_saved(backend: str, tmp_path: Pat
 
 
 def test_what_the_safetensors_library_writes_is_read(backend: str, tmp_path: Path) -> None:
-    arrays = {"a": _sample("float32"), "b": _sample("bfloat16"), "c": _sample("int64", ()), "d": _sample("bool", (0,))}
+    arrays = {
+        "a": _sample("float32"),
+        "b": _sample("bfloat16"),
+        "c": _sample("int64", ()),
+        "d": _sample("bool", (0,)),
+    }
     safetensors.numpy.save_file(arrays, tmp_path / "x", metadata={"format": "pt"})
     back = un.load(tmp_path / "x")
     assert {name: (t.dtype.numpy, t.numpy().tobytes()) for name, t in back.items()} == {
@@ -258,8 +261,7 @@ def _refused_or_equal(path: Path, name: str) -> bool:
     try:
         back = un.load(path)
     except un.errors.CheckpointError as error:
-        assert name in str(error)
-        return True
+        return name in str(error)
     assert _same(back, _SAVED)
     return False
 
@@ -313,13 +315,16 @@ import numpy as np
 import unified as un
 path, limit = sys.argv[1], int(sys.argv[2])
 for number in range(10**6):
-    un.save({"number": number, "data": [np.full(200_000, number), np.full(200_000, -number)]}, path, max_shard_bytes=limit)
+    data = [np.full(200_000, number), np.full(200_000, -number)]
+    un.save({"number": number, "data": data}, path, max_shard_bytes=limit)
     print(number, flush=True)
 """
 
 
 def _killed_while_saving(path: Path, limit: int, chance: random.Random) -> None:
-    process = subprocess.Popen([sys.executable, "-c", _WRITER, str(path), str(limit)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path), str(limit)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     with process.stdout as lines:
         last = int(lines.readline())
@@ -334,13 +339,15 @@ def _killed_while_saving(path: Path, limit: int, chance: random.Random) -> None:
 
 @pytest.mark.parametrize("limit", [10**9, 10**6], ids=["file", "folder"])
 @pytest.mark.parametrize("moments", [2, pytest.param(20, marks=pytest.mark.full)])
-def test_a_kill_in_the_middle_of_a_save_leaves_the_last_complete_one(limit: int, moments: int, tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_of_a_save_leaves_the_last_complete_one(
+    limit: int, moments: int, tmp_path: Path
+) -> None:
     chance = random.Random(moments)
     for _ in range(moments):
         _killed_while_saving(tmp_path / "x", limit, chance)
 
 
-# ---- in the background -------------------------------------------------------------------------------------------------
+# ---- in the background -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["eager", pytest.param("compiled", marks=pytest.mark.full)])

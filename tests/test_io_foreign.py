@@ -1,4 +1,4 @@
-"""Files of other libraries: PyTorch's without PyTorch, Keras's without Keras. The oracle is the library that wrote them."""
+"""Files of other libraries: PyTorch's without PyTorch, Keras's without Keras. The oracle is who wrote them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,16 @@ def _alike(ours: Any, theirs: Any) -> bool:
     if isinstance(theirs, torch.Tensor):
         bits = theirs.detach().contiguous()
         bits = bits.view(torch.int16) if bits.dtype is torch.bfloat16 else bits
-        same = ours.dtype.name == str(theirs.dtype).removeprefix("torch.") and tuple(ours.shape) == tuple(theirs.shape)
+        same = ours.dtype.name == str(theirs.dtype).removeprefix("torch.") and tuple(ours.shape) == tuple(
+            theirs.shape
+        )
         return same and ours.numpy().tobytes() == bits.numpy().tobytes()
     if isinstance(theirs, dict):
-        return type(ours) is type(theirs) and list(ours) == list(theirs) and all(_alike(ours[k], theirs[k]) for k in ours)
+        return (
+            type(ours) is type(theirs)
+            and list(ours) == list(theirs)
+            and all(_alike(ours[k], theirs[k]) for k in ours)
+        )
     if isinstance(theirs, (list, tuple)):
         return len(ours) == len(theirs) and all(map(_alike, ours, theirs))
     return bool(ours == theirs)
@@ -159,7 +165,7 @@ def test_a_damaged_torch_file_is_refused(tmp_path: Path) -> None:
         un.load(tmp_path / "other.zip")
 
 
-# ---- Keras ----------------------------------------------------------------------------------------------------------
+# ---- Keras --------------------------------------------------------------------------------------------------
 
 
 def _keras() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import pickle
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Unregistered(nn.Module):
 @un.io.register
 class Narrowing(nn.Sequential):
     def __init__(self, *sizes: int) -> None:
-        super().__init__(*[nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)])
+        super().__init__(*[nn.Linear(a, b) for a, b in itertools.pairwise(sizes)])
 
 
 def _custom() -> nn.Module:
@@ -55,7 +56,10 @@ def _custom() -> nn.Module:
 
 
 _MODELS: dict[str, Any] = {
-    "sequential": (lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.2), nn.GELU("tanh")), (2, 4)),
+    "sequential": (
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.2), nn.GELU("tanh")),
+        (2, 4),
+    ),
     "named": (lambda: nn.Sequential({"a": nn.Linear(4, 4), "b": nn.Sequential(nn.Tanh())}), (2, 4)),
     "mlp": (lambda: MLP(4, (8,), 3), (2, 4)),
     "cnn": (lambda: DigitsCNN(dropout=0.5), (2, 1, 8, 8)),

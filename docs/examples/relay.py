@@ -146,7 +146,9 @@ def main() -> None:
     for name, (losses, _) in runs.items():
         if name != "relay":
             worst = difference(losses, runs["relay"][0])
-            print(f"{name:>10} alone: last loss {losses[-1]:.5f}, at most {worst:.1e} from the run handed on (relative)")
+            print(
+                f"{name:>10} alone: last loss {losses[-1]:.5f}, at most {worst:.1e} from the run handed on (relative)"
+            )
     draw(runs, options.picture)
     print(f"wrote {options.picture}")
 

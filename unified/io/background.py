@@ -19,8 +19,8 @@ _writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="unified-save")
 def save_async(obj: Any, path: Pathlike, *, max_shard_bytes: int = files.SHARD_BYTES) -> Future[Path]:
     """Like :func:`unified.save`, but writes in the background what ``obj`` holds at this moment.
 
-    Later updates do not change what is saved: Tensors are values, whose buffers count as shared from here on, and numpy
-    arrays are copied at once.
+    Later updates do not change what is saved: Tensors are values, whose buffers count as shared from here on, and
+    numpy arrays are copied at once.
 
     Returns:
         A future of the path; ``result()`` waits until the file is there, and raises what the write raised.
@@ -31,9 +31,7 @@ def save_async(obj: Any, path: Pathlike, *, max_shard_bytes: int = files.SHARD_B
     return submit(files.snapshot(obj), path, max_shard_bytes, then=lambda: Path(path))
 
 
-def submit(
-    taken: files.Snapshot, path: Pathlike, max_shard_bytes: int, then: Callable[[], Result]
-) -> Future[Result]:
+def submit(taken: files.Snapshot, path: Pathlike, max_shard_bytes: int, then: Callable[[], Result]) -> Future[Result]:
     """Writes a snapshot after those submitted before it, and then calls ``then``."""
 
     def work() -> Result:

@@ -1,8 +1,8 @@
 """The safetensors format, and what we keep in its metadata: structure, aliases and checksums.
 
 The file is 8 bytes of header length, a JSON header, and the tensors' bytes end to end
-(https://github.com/huggingface/safetensors#format). The header's ``__metadata__`` may hold strings only; ours is one string
-of JSON under the key ``unified``:
+(https://github.com/huggingface/safetensors#format). The header's ``__metadata__`` may hold strings only; ours is one
+string of JSON under the key ``unified``:
 
 - ``structure``: the saved object, with names in place of tensors (``structure.py``);
 - ``aliases``: names that share the bytes of another;
@@ -41,7 +41,7 @@ _CODES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"), "C64": np.dtype("<c8"),
 }  # fmt: skip
 _NAMES = {dtype: code for code, dtype in _CODES.items() if code != "C64"}
-_PAIRS = {np.dtype("<c8"): np.dtype("<f4"), np.dtype("<c16"): np.dtype("<f8")}
+_PAIRS: dict[np.dtype[Any], np.dtype[Any]] = {np.dtype("<c8"): np.dtype("<f4"), np.dtype("<c16"): np.dtype("<f8")}
 _COMPLEX = {real: pair for pair, real in _PAIRS.items()}
 
 
@@ -69,7 +69,7 @@ def _plain(array: Array) -> Array:
 
 
 def _bytes(array: Array) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def digest(value: Any) -> str:

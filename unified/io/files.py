@@ -1,8 +1,9 @@
 """``save`` and ``load``: one safetensors file, or a folder of them where there is too much for one.
 
-A file is as ``container.py`` says. A folder holds shards, each a safetensors file, and ``model.safetensors.index.json``,
-which maps each tensor's name to its shard as Hugging Face's does. A save writes new shards beside the old ones, then
-replaces the index in one rename, then removes the shards that nothing names any more.
+A file is as ``container.py`` says. A folder holds shards, each a safetensors file, and
+``model.safetensors.index.json``, which maps each tensor's name to its shard as Hugging Face's does. A save writes
+new shards beside the old ones, then replaces the index in one rename, then removes the shards that nothing names any
+more.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _hold(value: Value, copy: bool) -> Any:
 
 
 def snapshot(obj: Any, copy: bool = True) -> Snapshot:
-    """Takes ``obj`` apart; see :func:`save` for what it may be. numpy arrays are copied where others may write to them."""
+    """Takes ``obj`` apart; see :func:`save` for what it may be. ``copy`` is for numpy arrays that change later."""
     encoder = Encoder()
     return Snapshot(encoder.encode(obj), encoder.values, copy)
 
@@ -78,9 +79,9 @@ def save(obj: Any, path: Pathlike, *, max_shard_bytes: int = SHARD_BYTES) -> Non
     """Writes ``obj`` to ``path``, without pickle. A crash while it does leaves the old file.
 
     Args:
-        obj: any nesting of dicts, lists and tuples of Tensors, numpy arrays, numbers, strings, bools, None, dtypes and
-            devices; so the ``state_dict()`` of a Module, optimiser or schedule, and ``un.get_rng_state()``. Values alone are
-            saved, not graphs or ``requires_grad``; a Tensor that occurs twice is saved once.
+        obj: any nesting of dicts, lists and tuples of Tensors, numpy arrays, numbers, strings, bools, None, dtypes
+            and devices; so the ``state_dict()`` of a Module, optimiser or schedule, and ``un.get_rng_state()``.
+            Values alone are saved, not graphs or ``requires_grad``; a Tensor that occurs twice is saved once.
         path: a file. Above ``max_shard_bytes`` of tensors it becomes a folder of files, and a folder stays one.
         max_shard_bytes: size of a shard; a larger tensor has one of its own.
 
@@ -120,8 +121,8 @@ def _shards(arrays: Mapping[str, Array], limit: int) -> list[dict[str, Array]]:
 def _write_folder(folder: Path, arrays: Mapping[str, Array], extra: Mapping[str, Any], limit: int) -> None:
     if folder.is_file():
         raise ArgumentError(
-            f"save: {folder} is a file, and these tensors need a folder of shards; remove it, choose another path, or "
-            "raise max_shard_bytes"
+            f"save: {folder} is a file, and these tensors need a folder of shards; remove it, choose another path, "
+            "or raise max_shard_bytes"
         )
     index = folder / INDEX
     if folder.is_dir() and not index.exists() and any(not name.name.startswith(".") for name in folder.iterdir()):
@@ -239,8 +240,8 @@ class Loader:
 def load(path: Pathlike, backend: str | None = None, device: Place = None) -> Any:
     """What :func:`save` wrote, on any backend; and what others wrote.
 
-    Of a safetensors file or folder of another writer, a dict of Tensors by name. PyTorch's ``.pt``, Keras's and
-    TensorFlow's files are recognised by their content; see :mod:`unified.io.foreign`.
+    Of a safetensors file or folder of another writer, a dict of Tensors by name. PyTorch's ``.pt`` and
+    Keras's files are recognised by their content; see :mod:`unified.io.foreign`.
 
     Args:
         path: the file or folder.

@@ -1,7 +1,6 @@
 """Which reader a file of another library needs, told by its content; every one returns a nest of Tensors.
 
-The own readers (PyTorch's zip, HDF5 of Keras) need neither framework. TensorFlow's and orbax's checkpoints are read by the
-framework they belong to, where that is installed.
+The readers are our own, and need neither PyTorch nor Keras.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ def reader_of(path: Path) -> Reader | None:
         return _zip_reader(path)
     if start.startswith(_PICKLE) and start[1:2] in b"\x02\x03\x04\x05":
         raise CheckpointError(
-            f"{path} is a bare pickle, which can run any code when it is loaded; PyTorch's files of before 1.6 are that "
-            "too. Save it again with un.save, or with torch.save of a present PyTorch"
+            f"{path} is a bare pickle, which can run any code when it is loaded; PyTorch's files of before 1.6 are "
+            "that too. Save it again with un.save, or with torch.save of a present PyTorch"
         )
     return None
 

@@ -1,7 +1,8 @@
-"""Keras 3's ``.keras`` and ``.weights.h5`` files as state dicts with PyTorch's names and layouts; Keras is not needed.
+"""Keras 3's ``.keras`` and ``.weights.h5`` files as state dicts in PyTorch's names and layouts; Keras is not needed.
 
-In the HDF5 file a layer is a group named after its class, ``layers/conv2d_1``, whose ``vars`` hold its arrays in the order
-of construction and, as an attribute, its own name. The names here are those, dotted: ``stem.weight``, ``encoder.dense.bias``.
+In the HDF5 file a layer is a group named after its class, ``layers/conv2d_1``, whose ``vars`` hold its arrays in the
+order of construction and, as an attribute, its own name. The names here are those, dotted: ``stem.weight``,
+``encoder.dense.bias``.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def _attention(parts: dict[str, list[Array]]) -> State:
     for name in ("query_dense", "key_dense", "value_dense"):
         kernel = parts[name][0]
         if kernel.shape[0] != kernel.shape[1] * kernel.shape[2]:
-            raise ValueError(f"its {name} maps {kernel.shape[0]} features to {kernel.shape[1:]}; PyTorch's keeps the width")
+            raise ValueError(
+                f"its {name} maps {kernel.shape[0]} features to {kernel.shape[1:]}; PyTorch's keeps the width"
+            )
         rows.append(kernel.reshape(kernel.shape[0], -1).T)
         biases += [bias.reshape(-1) for bias in parts[name][1:]]
     output = parts["output_dense"]
@@ -184,7 +187,9 @@ def _read(source: Any, path: Path, tensor: Callable[[Array], Tensor]) -> dict[st
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is damaged or no weights file of Keras 3 ({error}); nothing was loaded") from error
+        raise CheckpointError(
+            f"{path} is damaged or no weights file of Keras 3 ({error}); nothing was loaded"
+        ) from error
     return {name: tensor(array) for name, array in state.items()}
 
 

@@ -1,8 +1,8 @@
 """Whole Modules, structure and weights, without pickle.
 
-A Module is written as the registered name of its class, the arguments it was constructed with, and its children, each so.
-Loading constructs the root, then puts right what was changed after construction: children that were replaced, added or
-removed, tied parameters, frozen ones, and train or eval mode.
+A Module is written as the registered name of its class, the arguments it was constructed with, and its children,
+each so. Loading constructs the root, then puts right what was changed after construction: children that were
+replaced, added or removed, tied parameters, frozen ones, and train or eval mode.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def save_model(model: Any, path: Pathlike, *, max_shard_bytes: int = SHARD_BYTES
         max_shard_bytes: as in :func:`unified.save`.
 
     Raises:
-        OperandError: a class is not registered, or a constructor's argument is no data; says which. Nothing is written.
+        OperandError: a class is not registered, or a constructor's argument is no data; says which. Nothing is
+            written.
     """
     if not hasattr(model, "_modules"):
         raise OperandError(f"save_model: takes a Module, not {type(model).__name__}; un.save takes plain data")
@@ -196,11 +197,11 @@ def _alike(child: Any, wanted: Mapping[str, Any], decoder: Decoder) -> bool:
     """Whether the constructor made the very Module that was saved."""
     kind = type(child)
     if wanted["class"] is None:
-        return wanted["made"] == f"{kind.__module__}.{kind.__qualname__}"
+        return bool(wanted["made"] == f"{kind.__module__}.{kind.__qualname__}")
     try:
         made = _encode_module(child, Encoder(_encode_special), "")
     except OperandError:  # its arguments were made by its parent, and are no data
-        return registered.name_of(kind) == wanted["class"]
+        return bool(registered.name_of(kind) == wanted["class"])
     return all(made.get(key) == wanted.get(key) for key in ("class", "args", "kwargs"))
 
 

@@ -1,8 +1,8 @@
 """PyTorch's ``.pt`` files, read without PyTorch and without running anything that they name.
 
 The file is a zip: ``<name>/data.pkl``, a pickle in which tensors are calls to ``torch._utils._rebuild_tensor_v2`` on
-storages ``<name>/data/<key>``. The unpickler here knows a closed list of names and puts functions of our own in place of
-them; any other name raises, as with ``torch.load(weights_only=True)``
+storages ``<name>/data/<key>``. The unpickler here knows a closed list of names and puts functions of our own in
+place of them; any other name raises, as with ``torch.load(weights_only=True)``
 (https://docs.pytorch.org/docs/stable/notes/serialization.html).
 """
 
@@ -27,10 +27,11 @@ from unified.errors import CheckpointError
 from unified.io.container import Array
 
 _STORAGES = {
-    "BoolStorage": _dtype.bool_, "ByteStorage": _dtype.uint8, "CharStorage": _dtype.int8, "ShortStorage": _dtype.int16,
-    "IntStorage": _dtype.int32, "LongStorage": _dtype.int64, "HalfStorage": _dtype.float16,
-    "BFloat16Storage": _dtype.bfloat16, "FloatStorage": _dtype.float32, "DoubleStorage": _dtype.float64,
-    "ComplexFloatStorage": _dtype.complex64, "ComplexDoubleStorage": _dtype.complex128,
+    "BoolStorage": _dtype.bool_, "ByteStorage": _dtype.uint8, "CharStorage": _dtype.int8,
+    "ShortStorage": _dtype.int16, "IntStorage": _dtype.int32, "LongStorage": _dtype.int64,
+    "HalfStorage": _dtype.float16, "BFloat16Storage": _dtype.bfloat16, "FloatStorage": _dtype.float32,
+    "DoubleStorage": _dtype.float64, "ComplexFloatStorage": _dtype.complex64,
+    "ComplexDoubleStorage": _dtype.complex128,
 }  # fmt: skip
 _DTYPES = (*_STORAGES.values(), _dtype.uint16, _dtype.uint32, _dtype.uint64)
 
@@ -92,6 +93,8 @@ class _Unpickler(pickle._Unpickler):
         if kind != "storage" or type(key) is not str:
             raise CheckpointError(f"it refers to a {kind!r}, which is no storage")
         return self._storage(key, dtype)
+
+    stack: list[Any]
 
     def _build(self) -> None:
         self.stack.pop()  # attributes of a state_dict, such as its versions

@@ -1,4 +1,4 @@
-"""Which classes and functions a file may name. A file names nothing else, so loading one runs no code of the file's choice."""
+"""Which classes and functions a file may name. It can name nothing else, so loading runs no code of its choice."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def register(*, name: str | None = None) -> Callable[[Kind], Kind]: ...
 def register(kind: Any = None, /, *, name: str | None = None) -> Any:
     """Lets ``un.save_model`` write, and ``un.load_model`` build, what is decorated.
 
-    For Module classes, for dataclasses and functions among their constructors' arguments. Those of ``unified`` itself are
-    registered already.
+    For Module classes, for dataclasses and functions among their constructors' arguments. Those of ``unified``
+    itself are registered already.
 
     Args:
         kind: the class or function.
@@ -73,7 +73,7 @@ def find(name: str) -> Any:
         importlib.import_module("unified.models")  # the zoo registers itself when it is imported
     if name not in _by_name:
         raise CheckpointError(
-            f"the file names {name!r}, which is not registered here; import the module that defines it, and decorate it "
-            f"there with @un.io.register(name={name!r})"
+            f"the file names {name!r}, which is not registered here; import the module that defines it, and decorate "
+            f"it there with @un.io.register(name={name!r})"
         )
     return _by_name[name]

@@ -89,11 +89,15 @@ class Encoder:
         if kind is list:
             return [self.encode(member, _below(path, index)) for index, member in enumerate(value)]
         if kind in _SEQUENCES:
-            return {_SEQUENCES[kind]: [self.encode(member, _below(path, index)) for index, member in enumerate(value)]}
+            return {
+                _SEQUENCES[kind]: [self.encode(member, _below(path, index)) for index, member in enumerate(value)]
+            }
         if kind is dict and all(type(key) is str for key in value):
             return {"dict": {key: self.encode(member, _below(path, key)) for key, member in value.items()}}
         if kind in _MAPPINGS:
-            return {_MAPPINGS[kind]: [[self._key(key, path), self.encode(value[key], _below(path, key))] for key in value]}
+            return {
+                _MAPPINGS[kind]: [[self._key(key, path), self.encode(value[key], _below(path, key))] for key in value]
+            }
         raise OperandError(
             f"save: {_place(path)} is a {kind.__module__}.{kind.__qualname__}, which is no plain data; save its "
             "state_dict(), or a whole Module with un.save_model"
@@ -101,7 +105,9 @@ class Encoder:
 
     def _key(self, key: Any, path: str) -> Any:
         if isinstance(key, (Tensor, np.ndarray, np.generic)):
-            raise OperandError(f"save: {_place(path)} has a {type(key).__name__} as a key; only plain data can be one")
+            raise OperandError(
+                f"save: {_place(path)} has a {type(key).__name__} as a key; only plain data can be one"
+            )
         return self.encode(key, path)
 
     def _name(self, value: Value, path: str) -> str:
