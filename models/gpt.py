@@ -12,7 +12,6 @@ import unified.nn.functional as F
 from unified import Tensor, nn
 
 
-@un.io.register(name="models.GPTConfig")
 @dataclass(frozen=True)
 class GPTConfig:
     """Sizes of a GPT.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -57,10 +58,9 @@ def register_own(kind: type) -> None:
 
 def name_of(kind: Any) -> str | None:
     """What files call it; None where it is not registered."""
-    try:
-        return _names.get(kind)
-    except TypeError:  # not hashable
-        return None
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        register_own(kind)  # sizes of our models, which no base class registers
+    return _names.get(kind)
 
 
 def find(name: str) -> Any:
@@ -70,7 +70,8 @@ def find(name: str) -> Any:
         CheckpointError: nothing is registered under the name; says how.
     """
     if name not in _by_name and name.startswith("models."):
-        importlib.import_module("unified.models")  # the zoo registers itself when it is imported
+        zoo = importlib.import_module("unified.models")  # its Modules register themselves when it is imported
+        name_of(getattr(zoo, name.removeprefix("models."), None))
     if name not in _by_name:
         raise CheckpointError(
             f"the file names {name!r}, which is not registered here; import the module that defines it, and decorate "
