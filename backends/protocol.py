@@ -24,6 +24,7 @@ __all__ = [
     "Axis",
     "AxisKind",
     "Backend",
+    "CheckpointReader",
     "Compiler",
     "DType",
     "Engine",
@@ -276,3 +277,11 @@ class Backend(Protocol):
     def versions(self) -> Mapping[str, str]: ...
     def compilers(self) -> Mapping[str, str]:
         """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""
+
+
+@runtime_checkable
+class CheckpointReader(Protocol):
+    """A backend whose framework has a checkpoint format of its own, which only it can read."""
+
+    def read_checkpoint(self, path: str) -> Any:
+        """What is at ``path``, as a nest with numpy arrays; raises what the framework raises."""

@@ -252,3 +252,46 @@ def test_layers_without_a_counterpart_are_refused_by_name(tmp_path: Path) -> Non
         model = keras.Sequential([keras.Input((4, 3)), layer])
         with pytest.raises(un.errors.CheckpointError, match=says):
             _saved(model, tmp_path, "weights.h5")
+
+
+# ---- TensorFlow and orbax ---------------------------------------------------------------------------------------
+
+
+def test_a_tensorflow_checkpoint_has_torchs_layout(backend: str, tmp_path: Path) -> None:
+    """The same numbers as the ``.weights.h5`` of the same model, whose layout is tested above."""
+    keras, tensorflow = _keras(), importlib.import_module("tensorflow")
+    layers = keras.layers
+    theirs = _randomised(
+        keras.Sequential([
+            keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.DepthwiseConv2D(3, depth_multiplier=2),
+            layers.BatchNormalization(), layers.Reshape((16, 8)), layers.LSTM(3, return_sequences=True),
+            layers.GRU(3), layers.Dense(5),
+        ])
+    )  # fmt: skip
+    tensorflow.train.Checkpoint(model=theirs).write(str(tmp_path / "variables"))
+    state = un.load(tmp_path / "variables")
+    assert {tensor.backend for tensor in state.values()} == {backend}
+    expected = _saved(theirs, tmp_path, "weights.h5")
+
+    def contents(named: dict[str, un.Tensor]) -> list[tuple[str, bytes]]:
+        return sorted((name.rsplit(".", 1)[-1], tensor.numpy().tobytes()) for name, tensor in named.items())
+
+    assert contents(state) == contents(expected)
+
+
+def test_tensorflow_layers_that_cannot_be_told_are_refused(tmp_path: Path) -> None:
+    keras, tensorflow = _keras(), importlib.import_module("tensorflow")
+    theirs = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, use_bias=False)])
+    tensorflow.train.Checkpoint(model=theirs).write(str(tmp_path / "variables"))
+    with pytest.raises(un.errors.CheckpointError, match=r"cannot be carried over: a kernel of shape \(3, 3, 3, 4\)"):
+        un.load(tmp_path / "variables")
+
+
+def test_an_orbax_checkpoint_is_read_on_every_backend(backend: str, tmp_path: Path) -> None:
+    orbax, numbers = importlib.import_module("orbax.checkpoint"), importlib.import_module("jax.numpy")
+    tree = {"a": {"w": numbers.arange(6.0).reshape(2, 3)}, "l": [numbers.arange(3), 2.5]}
+    orbax.PyTreeCheckpointer().save(tmp_path / "x", {**tree, "half": numbers.ones(2, numbers.bfloat16)})
+    back = un.load(tmp_path / "x")
+    assert back["a"]["w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert (back["l"][0].tolist(), back["l"][1], back["half"].dtype) == ([0, 1, 2], 2.5, un.bfloat16)
+    assert back["a"]["w"].backend == backend

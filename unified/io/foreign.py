@@ -1,6 +1,7 @@
 """Which reader a file of another library needs, told by its content; every one returns a nest of Tensors.
 
-The readers are our own, and need neither PyTorch nor Keras.
+PyTorch's and Keras's readers are our own, and need neither. TensorFlow's and orbax's checkpoints are read by the
+framework they belong to, which must be installed, and go to any backend.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unified._tensor import Tensor
+from unified.backends import registry
+from unified.backends.protocol import CheckpointReader
 from unified.errors import CheckpointError
-from unified.io import keras, pytorch
+from unified.io import keras, pytorch, variables
 from unified.io.container import Array
 
 MakeTensor = Callable[[Array], Tensor]
@@ -29,6 +34,10 @@ def reader_of(path: Path) -> Reader | None:
     Raises:
         CheckpointError: it is a pickle, which is never loaded, or a zip file of unknown content.
     """
+    if path.with_name(f"{path.name}.index").is_file() or (path / "checkpoint").is_file():
+        return _tensorflow
+    if (path / "_CHECKPOINT_METADATA").is_file():
+        return _orbax
     if not path.is_file():
         return None
     with open(path, "rb") as file:
@@ -43,6 +52,36 @@ def reader_of(path: Path) -> Reader | None:
             "that too. Save it again with un.save, or with torch.save of a present PyTorch"
         )
     return None
+
+
+def _framework(name: str, path: Path) -> Any:
+    """What a framework's own reader makes of ``path``."""
+    backend = registry.load(name)
+    assert isinstance(backend, CheckpointReader)
+    try:
+        return backend.read_checkpoint(str(path.resolve()))
+    except Exception as error:  # frameworks raise anything
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint of {name} ({error}); nothing was loaded"
+        ) from error
+
+
+def _tensorflow(path: Path, tensor: MakeTensor) -> Any:
+    return variables.state_of(_framework("tensorflow", path), path, tensor)
+
+
+def _orbax(path: Path, tensor: MakeTensor) -> Any:
+    return _with_tensors(_framework("jax", path), tensor)
+
+
+def _with_tensors(nest: Any, tensor: MakeTensor) -> Any:
+    if isinstance(nest, np.ndarray):
+        return tensor(nest)
+    if isinstance(nest, dict):
+        return {key: _with_tensors(value, tensor) for key, value in nest.items()}
+    if isinstance(nest, (list, tuple)):
+        return type(nest)(_with_tensors(value, tensor) for value in nest)
+    return nest
 
 
 def _zip_reader(path: Path) -> Reader:

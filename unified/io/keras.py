@@ -111,12 +111,12 @@ def _expect(arrays: list[Array], count: int, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-_LAYERS: dict[str, Callable[[list[Array]], State]] = {
+LAYERS: dict[str, Callable[[list[Array]], State]] = {
     "dense": _dense, "conv1d": _convolution, "conv2d": _convolution, "conv3d": _convolution,
     "depthwise_conv1d": _depthwise, "depthwise_conv2d": _depthwise, "batch_normalization": _batch_norm,
     "layer_normalization": _norm, "group_normalization": _norm, "embedding": _embedding,
 }  # fmt: skip
-_CELLS: dict[str, Callable[[list[Array]], State]] = {"lstm": _lstm, "gru": _gru}
+CELLS: dict[str, Callable[[list[Array]], State]] = {"lstm": _lstm, "gru": _gru}
 
 
 def _arrays(group: Any) -> list[Array]:
@@ -131,8 +131,8 @@ def _kind(key: str) -> str:
 
 def _layer_state(kind: str, group: Any) -> State | None:
     """One layer's state; None where it is a container of others."""
-    if kind in _CELLS:
-        return _CELLS[kind](_arrays(group["cell"]))
+    if kind in CELLS:
+        return CELLS[kind](_arrays(group["cell"]))
     if kind == "bidirectional":
         return _bidirectional(group)
     if kind == "multi_head_attention":
@@ -140,16 +140,16 @@ def _layer_state(kind: str, group: Any) -> State | None:
     arrays = _arrays(group)
     if not arrays:
         return None
-    if kind not in _LAYERS:
-        raise ValueError(f"no PyTorch layout is known for it; known are {', '.join(sorted({*_LAYERS, *_CELLS}))}")
-    return _LAYERS[kind](arrays)
+    if kind not in LAYERS:
+        raise ValueError(f"no PyTorch layout is known for it; known are {', '.join(sorted({*LAYERS, *CELLS}))}")
+    return LAYERS[kind](arrays)
 
 
 def _bidirectional(group: Any) -> State:
     state: State = {}
     for part, suffix in (("forward_layer", ""), ("backward_layer", "_reverse")):
         name = str(group[part]["vars"].attrs["name"])
-        cell = next((_CELLS[kind] for kind in _CELLS if kind in _kind(name)), None)
+        cell = next((CELLS[kind] for kind in CELLS if kind in _kind(name)), None)
         if cell is None:
             raise ValueError(f"it wraps {name!r}, which by its name is neither an LSTM nor a GRU")
         state.update({f"{key}{suffix}": value for key, value in cell(_arrays(group[part]["cell"])).items()})
