@@ -134,6 +134,22 @@ def test_a_file_that_names_what_is_not_here_is_refused(tmp_path: Path, monkeypat
         un.load_model(tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    "structure",
+    [
+        {"dataclass": ["tests.test_io_modules.double", {"x": 1}]},
+        {"module": {"class": "tests.test_io_modules.double", "training": True, "args": [1], "children": {}}},
+    ],
+    ids=["dataclass", "module"],
+)
+def test_a_forged_file_calls_no_registered_function(structure: Any, tmp_path: Path) -> None:
+    argument = {"class": "nn.ReLU", "training": True, "args": [structure], "kwargs": {}, "children": {}}
+    forged = {"saved_model": {"state": {"dict": {}}, "model": argument, "tied": {"dict": {}}, "frozen": []}}
+    un.io.files.write(un.io.files.Snapshot(forged, {}, copy=False), tmp_path / "x")
+    with pytest.raises(un.errors.CheckpointError, match=r"'tests\.test_io_modules\.double' where a"):
+        un.load_model(tmp_path / "x")
+
+
 def test_a_class_that_has_changed_lists_every_mismatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     un.save_model(Narrowing(4, 3), tmp_path / "x")
 

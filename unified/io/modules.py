@@ -158,6 +158,8 @@ def _build(node: Mapping[str, Any], decoder: Decoder) -> Any:
             "decorate it with @un.io.register and save again"
         )
     kind = registered.find(node["class"])
+    if not (isinstance(kind, type) and hasattr(kind, "_holds_children_only")):
+        raise CheckpointError(f"the file has {node['class']!r} where a Module's class must be")
     built: dict[str, Any] = {}
     args = [_decode_argument(arg, node, decoder, built) for arg in node.get("args", ())]
     kwargs = {key: _decode_argument(arg, node, decoder, built) for key, arg in node.get("kwargs", {}).items()}
@@ -240,7 +242,10 @@ def _check(kind: str, held: Mapping[str, Tensor], state: Mapping[str, Tensor]) -
 
 def _decode_dataclass(content: Any, decoder: Decoder) -> Any:
     name, fields = content
-    return registered.find(name)(**{key: decoder.decode(value) for key, value in fields.items()})
+    kind = registered.find(name)
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise CheckpointError(f"the file has {name!r} where a dataclass must be")
+    return kind(**{key: decoder.decode(value) for key, value in fields.items()})
 
 
 _SPECIAL = {
