@@ -27,6 +27,7 @@ __all__ = [
     "AxisKind",
     "Backend",
     "BatchLevel",
+    "CheckpointReader",
     "Compiler",
     "DType",
     "DualLevel",
@@ -417,3 +418,11 @@ class Backend(Protocol):
     def versions(self) -> Mapping[str, str]: ...
     def compilers(self) -> Mapping[str, str]:
         """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""
+
+
+@runtime_checkable
+class CheckpointReader(Protocol):
+    """A backend whose framework has a checkpoint format of its own, which only it can read."""
+
+    def read_checkpoint(self, path: str) -> Any:
+        """What is at ``path``, as a nest with numpy arrays; raises what the framework raises."""

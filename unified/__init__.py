@@ -37,6 +37,8 @@ from unified.autograd import (
     set_grad_enabled,
 )
 from unified.compile import compile
+from unified.io.files import load, save
+from unified.io.modules import load_model, save_model
 from unified.ops.arithmetic import *
 from unified.ops.comparison import *
 from unified.ops.complex import *
@@ -64,6 +66,7 @@ from unified.ops.windows import *
 from unified import fft, linalg, masked, nn, optim, signal, special, utils  # isort: skip
 from unified import func  # isort: skip
 from unified.func import vmap
+from unified import fft, io, linalg, masked, nn, optim, signal, special  # isort: skip
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

@@ -97,3 +97,7 @@ class StateDictError(UnifiedError, RuntimeError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class CheckpointError(UnifiedError, ValueError):
+    """A file is damaged, incomplete, of an unknown format, or holds what is never loaded."""

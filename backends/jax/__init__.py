@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +88,13 @@ class JaxBackend:
 
     def to_dlpack(self, native):
         return native
+
+    def read_checkpoint(self, path):
+        orbax = importlib.import_module("orbax.checkpoint")  # comes with flax; heavy, and needed here alone
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about shardings, which go no further than this host
+            restored = orbax.PyTreeCheckpointer().restore(path)
+        return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf, restored)
 
     def from_dlpack(self, exported):
         return jnp.from_dlpack(exported)

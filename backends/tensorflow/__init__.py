@@ -90,6 +90,10 @@ class TensorFlowBackend:
     def to_dlpack(self, native):
         return native
 
+    def read_checkpoint(self, path):
+        reader = tf.train.load_checkpoint(path)
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
     def from_dlpack(self, exported):
         return tf.experimental.dlpack.from_dlpack(exported.__dlpack__())
 

@@ -67,7 +67,8 @@ class TorchBackend:
                 "use un.where(condition, a, b) to choose between values, or move this line out of the function"
             )
         if native.dtype is torch.bfloat16:
-            return native.to(torch.float32).numpy(force=True).astype(FROM_NATIVE[torch.bfloat16].numpy)
+            bits = native.detach().contiguous().view(torch.int16)  # numpy shares the memory, as for other dtypes
+            return bits.numpy(force=True).view(FROM_NATIVE[torch.bfloat16].numpy)
         return native.numpy(force=True)
 
     def to_dlpack(self, native):

@@ -88,6 +88,8 @@ class Sequential(_Numbered):
         unified.Size([2, 8])
     """
 
+    _holds_children_only = True
+
     def __init__(self, *modules: Any) -> None:
         super().__init__()
         if len(modules) == 1 and isinstance(modules[0], Mapping):
@@ -109,6 +111,8 @@ class Sequential(_Numbered):
 
 class ModuleList(_Numbered):
     """A list of Modules that are registered; it computes nothing itself."""
+
+    _holds_children_only = True
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -139,6 +143,8 @@ class ModuleDict(Module):
     """A dict of Modules that are registered; it computes nothing itself."""
 
     _modules: dict[str, Module]  # type: ignore[assignment]
+
+    _holds_children_only = True
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from unified._dtype import DType, bfloat16, float16, float32, float64
 from unified._hooks import Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
+from unified.io.registered import register_own
 from unified.nn import _hooks, _state
 from unified.nn._hooks import (
     register_module_forward_hook,
@@ -52,6 +53,22 @@ class Module:
     _transient: set[str]
     _module_hooks: _hooks.ModuleHooks | None
     _training: bool
+    _configuration: tuple[tuple[Any, ...], dict[str, Any]]
+    _holds_children_only = False
+    """Whether a Module of this class is made anew from no arguments and its children: containers are."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls) and "_holds_children_only" not in vars(cls):
+            cls._holds_children_only = False
+        register_own(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the arguments, with which ``un.save_model`` describes the Module."""
+        module = super().__new__(cls)
+        if not cls._holds_children_only:
+            module.__dict__["_configuration"] = (args, kwargs)
+        return module
 
     def __init__(self) -> None:
         self.__dict__.update(
