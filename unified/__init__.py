@@ -66,7 +66,8 @@ from unified.ops.windows import *
 from unified import fft, linalg, masked, nn, optim, signal, special, utils  # isort: skip
 from unified import func  # isort: skip
 from unified.func import vmap
-from unified import fft, io, linalg, masked, nn, optim, signal, special  # isort: skip
+
+from unified import io  # isort: skip
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

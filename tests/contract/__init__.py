@@ -5,6 +5,7 @@ from tests.contract import (
     complex,
     errors,
     func_transforms,
+    function_rules,
     functions,
     grad_function,
     graph_lifetime,
@@ -20,6 +21,7 @@ from tests.contract import (
 from tests.contract.row import rows_of
 
 TABLE = rows_of(
-    leaves_and_accumulation, grad_function, modes, hooks, graph_lifetime, inplace, functions, higher_order,
+    leaves_and_accumulation, grad_function, modes, hooks, graph_lifetime, inplace, functions,
+    function_rules, higher_order,
     func_transforms, complex, kinks, errors, modules, checkpoint, tape,
 )  # fmt: skip
