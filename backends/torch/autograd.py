@@ -88,12 +88,10 @@ class TorchEngine:
 
     def _empty(self, tensor, native) -> None:
         """Moves what was delivered to ``native`` into the Tensor's own gradient."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
-            delivered = native.grad
-            if delivered is not None:
-                native.grad = None
-                self._add(tensor, delivered)
+        delivered = native.grad
+        if delivered is not None:
+            native.grad = None
+            self._add(tensor, delivered)
 
     def _add(self, tensor, delivered) -> None:
         held = getattr(tensor, "_grad", None)
@@ -214,7 +212,9 @@ class TorchEngine:
         )
         for tensor in inputs or ():
             if not tensor._native.is_leaf:
-                self._empty(tensor, tensor._native)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
+                    self._empty(tensor, tensor._native)
 
     def gradients(self, roots, cotangents, inputs, retain_graph, create_graph):
         found = self._run(
