@@ -22,7 +22,8 @@ def load(name: str, native: bool = False) -> types.ModuleType:
     if native:
         source = source.replace("import unified as un", "import torch as un")
         source = source.replace("import unified.nn", "import torch.nn").replace("from unified ", "from torch ")
-        assert "import unified" not in source and "from unified" not in source
+        assert "import unified" not in source
+        assert "from unified" not in source
     module = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
     return module

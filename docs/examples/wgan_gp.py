@@ -6,6 +6,7 @@ python docs/examples/wgan_gp.py --backend jax
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 
 import numpy as np
 from sklearn.datasets import make_moons
@@ -16,8 +17,7 @@ from unified import optim
 
 def layers(rng, *widths):
     """Weights and biases of a perceptron."""
-    pairs = zip(widths[:-1], widths[1:], strict=True)
-    arrays = [a for i, o in pairs for a in (rng.normal(0, i**-0.5, (i, o)), np.zeros(o))]
+    arrays = [a for i, o in pairwise(widths) for a in (rng.normal(0, i**-0.5, (i, o)), np.zeros(o))]
     return [un.tensor(array.astype("float32")).requires_grad_() for array in arrays]
 
 
