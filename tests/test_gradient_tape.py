@@ -266,7 +266,7 @@ def test_as_tensorflow(backend: str, run: Callable[[Library], Any]) -> None:
 
 
 def test_inside_compile(backend: str) -> None:
-    """Second order, with a watched argument, a captured plain Tensor and a Parameter; twice: does nothing stay behind?"""
+    """Second order, with a watched argument, a captured plain Tensor and a Parameter; twice, for what stays."""
     weight, plain = nn.Parameter(un.tensor(B)), un.tensor(A)
 
     def derive(lib: Library, x: Any, weight: Any, plain: Any) -> Any:
