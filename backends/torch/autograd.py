@@ -23,6 +23,13 @@ def _holders(native) -> int:
     return native._use_count()
 
 
+def _retained(native):
+    """The gradient of a native that is no leaf, of which torch warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
+        return native.grad
+
+
 class _Hooks:
     """What a Tensor wants called in a backward pass, and the native that calls it."""
 
@@ -88,12 +95,10 @@ class TorchEngine:
 
     def _empty(self, tensor, native) -> None:
         """Moves what was delivered to ``native`` into the Tensor's own gradient."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
-            delivered = native.grad
-            if delivered is not None:
-                native.grad = None
-                self._add(tensor, delivered)
+        delivered = native.grad if native.is_leaf else _retained(native)
+        if delivered is not None:
+            native.grad = None
+            self._add(tensor, delivered)
 
     def _add(self, tensor, delivered) -> None:
         held = getattr(tensor, "_grad", None)

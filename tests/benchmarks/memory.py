@@ -39,10 +39,10 @@ class Curve(NamedTuple):
         return max(self.saved, *self.samples)
 
 
-def ours(backend: str, activation: str, shape: Shape) -> Curve:
+def ours(backend: str, activation: str, shape: Shape, retain_graph: bool = False) -> Curve:
     """Of our MLP on ``backend``."""
     with un.backend(backend), _METERS[backend]() as live:
-        return _curve(nn, un.ones, lambda h: getattr(un, activation)(h), live, shape)
+        return _curve(nn, un.ones, getattr(un, activation), live, shape, retain_graph)
 
 
 def native(activation: str, shape: Shape) -> Curve:
@@ -53,7 +53,7 @@ def native(activation: str, shape: Shape) -> Curve:
         return _curve(torch.nn, torch.ones, getattr(torch, activation), live, shape)
 
 
-def _curve(library: Any, ones: Any, activation: Any, live: Live, shape: Shape) -> Curve:
+def _curve(library: Any, ones: Any, activation: Any, live: Live, shape: Shape, retain_graph: bool = False) -> Curve:
     """The same program of either library."""
     linears = [library.Linear(shape.width, shape.width) for _ in range(shape.layers)]
     hidden = ones(shape.batch, shape.width)
@@ -66,7 +66,7 @@ def _curve(library: Any, ones: Any, activation: Any, live: Live, shape: Shape) -
     loss = hidden.sum()
     del hidden
     saved = live() - before
-    loss.backward()
+    loss.backward(retain_graph=retain_graph)
     return Curve(saved, samples)
 
 
@@ -111,7 +111,12 @@ def _tensorflow() -> Iterator[Live]:
         }
         return sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in found.values())
 
-    yield live
+    gc.collect()
+    gc.freeze()  # get_objects leaves out what there was before
+    try:
+        yield live
+    finally:
+        gc.unfreeze()
 
 
 _METERS = {"jax": _jax, "torch": _torch, "tensorflow": _tensorflow}
