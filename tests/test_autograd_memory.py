@@ -6,6 +6,8 @@ of tensors that something refers to, which repeat exactly.
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from tests.benchmarks.memory import Curve, Shape, native, ours
@@ -15,6 +17,8 @@ HIDDEN = SHAPE.batch * SHAPE.width * 4
 """Bytes of one layer's output."""
 PEAK = 1.1
 """The project's bound on the ratio to PyTorch's peak."""
+
+curve_of = functools.cache(functools.partial(ours, activation="relu", shape=SHAPE))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def reference() -> Curve:
 
 def test_what_a_layer_saved_is_released_when_backward_is_through_it(backend: str) -> None:
     """Every step frees one hidden value; two are in flight, and each layer has left the gradients of its weights."""
-    curve = ours(backend, "relu", SHAPE)
+    curve = curve_of(backend)
     gradients = 4 * SHAPE.width * (SHAPE.width + 1)
     assert len(curve.samples) == SHAPE.layers
     for done, held in enumerate(curve.samples):
@@ -35,14 +39,14 @@ def test_what_a_layer_saved_is_released_when_backward_is_through_it(backend: str
 
 
 def test_the_peak_is_that_of_pytorch(backend: str, reference: Curve) -> None:
-    curve = ours(backend, "relu", SHAPE)
+    curve = curve_of(backend)
     assert curve.saved <= PEAK * reference.saved
     assert curve.peak <= PEAK * reference.peak
 
 
 def test_the_whole_curve_stays_near_pytorchs(backend: str, reference: Curve) -> None:
     """At no layer more than two hidden values above it: the cotangents that the walk hands on."""
-    curve = ours(backend, "relu", SHAPE)
+    curve = curve_of(backend)
     for held, theirs in zip(curve.samples, reference.samples, strict=True):
         assert held <= theirs + 2 * HIDDEN
 
