@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import unified as un
 import unified.nn as nn
+from unified import _caller
 from unified.autograd import GradientTape
 from unified.errors import ArgumentError, AutogradError, DTypeError, OperandError, ShapeError
 
@@ -40,7 +41,7 @@ THEIRS = Library(
 
 def values(found: Any) -> Any:
     """Numpy arrays in the place of either library's tensors."""
-    if found is None or isinstance(found, bool):
+    if found is None or isinstance(found, (bool, int)):
         return found
     if isinstance(found, dict):
         return {key: values(member) for key, member in found.items()}
@@ -61,8 +62,8 @@ def check(ours: Any, theirs: Any) -> None:
         assert len(ours) == len(theirs)
         for one, other in zip(ours, theirs, strict=True):
             check(one, other)
-    elif isinstance(theirs, bool):
-        assert ours is theirs
+    elif isinstance(theirs, int):
+        assert ours == theirs
     else:
         assert ours.shape == theirs.shape
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -253,6 +254,23 @@ def only_what_is_watched(lib: Library) -> Any:
 
 
 @program
+def variables_are_found(lib: Library) -> Any:
+    x, y, unused, c = lib.variable(A), lib.variable(B), lib.variable(A), lib.constant(B)
+    with lib.tape() as outer:
+        outer.watch(c)
+        with lib.tape(watch_accessed_variables=False) as explicit, lib.tape() as tape:
+            explicit.watch(y)
+            z = lib.total(lib.exp(y) * x * y * c)
+            with outer.stop_recording():
+                lib.total(unused * x)
+    found = tape.watched_variables()
+    seen = [any(v is variable for v in t.watched_variables()) for t in (tape, outer) for variable in (x, y, c)]
+    assert [v is y for v in explicit.watched_variables()] == [True]
+    gradients = tape.gradient(z, found)
+    return [g for v, g in zip(found, gradients, strict=True) if v is y], len(found), seen
+
+
+@program
 def nothing_was_recorded(lib: Library) -> Any:
     x, c = lib.variable(A), lib.constant(B)
     with lib.tape(persistent=True) as tape:
@@ -331,6 +349,19 @@ def test_module_parameters_take_part_and_grad_stays(backend: str) -> None:
         assert not gradient.requires_grad
 
 
+def test_a_models_parameters_are_its_variables(backend: str) -> None:
+    """Also where a compiled function captures them, at its first call and at a later one. No op stays slow."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    x = un.tensor(A)
+    for call in (model, compiled := un.compile(model), compiled):
+        with GradientTape() as tape:
+            loss = (call(x) ** 2).sum()
+        variables = tape.watched_variables()
+        assert {id(v) for v in variables} == {id(p) for p in model.parameters()}
+        assert all(g is not None for g in tape.gradient(loss, variables))
+    assert _caller.namespace["tracer"] is None
+
+
 def test_a_tape_is_used_once_and_a_block_entered_again_starts_anew(backend: str) -> None:
     x = un.tensor(A).requires_grad_()
     tape = GradientTape()
@@ -370,12 +401,14 @@ def test_refusals(backend: str) -> None:
         tape.batch_jacobian(y[0], x)
 
 
-def test_the_graph_before_the_block_counts(backend: str) -> None:
+def test_the_graph_around_the_block_counts(backend: str) -> None:
     """Where ours differs from TensorFlow's by design; ``detach`` gives its answer."""
     x = un.tensor(A).requires_grad_()
     y = x * x
     with GradientTape(persistent=True) as tape:
         through = (y * x).sum()
         cut = (y.detach() * x).sum()
+    after = through * 2
     np.testing.assert_allclose(tape.gradient(through, x).numpy(), 3 * A**2, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(after, x).numpy(), 6 * A**2, rtol=1e-5)
     np.testing.assert_allclose(tape.gradient(cut, x).numpy(), A**2, rtol=1e-5)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from unified import _structure
 from unified._custom import snapshot
+from unified._dispatch import tell_accessed
 from unified._tensor import Tensor
 from unified.autograd.functional import grad
 from unified.autograd.grad_mode import enable_grad, is_grad_enabled, no_grad
@@ -26,6 +27,20 @@ class _Open(threading.local):
 
 
 _open = _Open()
+
+
+def _access(tensor: Tensor) -> None:
+    """An op takes this Tensor: a leaf that requires grad of itself is a variable of the tapes that look for them."""
+    key = id(tensor)
+    unseen = [tape for tape in _open.tapes if tape._automatic and key not in tape._variables]
+    if unseen and is_grad_enabled() and tensor.requires_grad and tensor.is_leaf and not _lent(key):
+        for tape in unseen:
+            tape._variables[key] = tensor
+
+
+def _lent(key: int) -> bool:
+    """Whether a Tensor requires grad only because an open tape watches it."""
+    return any(key in tape._watched and tape._watched[key].before is not None for tape in _open.tapes)
 
 
 class _Watched:
@@ -66,9 +81,10 @@ class GradientTape:
         tape.gradient(y, x)  # 6.0
 
     Ours is a window over the recording of the Tensors, which shows in three ways that TensorFlow's does not. What
-    was recorded before the block (or before :meth:`reset`) is still part of the graph: ``detach()`` it where it
-    should be a constant. A tape that is not persistent and not nested lets its one gradient release the graph,
-    so ``backward()`` through the same graph is refused afterwards. And :meth:`stop_recording` stops outer tapes too.
+    was recorded before the block (or before :meth:`reset`), or is after it, is part of the graph too: ``detach()``
+    it where it should be a constant, and use ``no_grad`` after the block. A tape that is not persistent and not
+    nested lets its one gradient release the graph, so ``backward()`` through the same graph is refused afterwards.
+    And :meth:`stop_recording` stops outer tapes too.
 
     Args:
         persistent: gradients may be asked for more than once.
@@ -79,6 +95,7 @@ class GradientTape:
         self._persistent = persistent
         self._automatic = watch_accessed_variables
         self._watched: dict[int, _Watched] = {}
+        self._variables: dict[int, Tensor] = {}
         self._recording = enable_grad()
         self._entered = False
         self._nested = False
@@ -92,6 +109,8 @@ class GradientTape:
         self._entered = True
         self._recording.__enter__()
         _open.tapes.append(self)
+        if self._automatic:
+            tell_accessed(_access)
         if len(_open.tapes) > 1:  # they record the same graph, which one must not release under another
             for tape in _open.tapes:
                 tape._nested = True
@@ -101,6 +120,8 @@ class GradientTape:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         _open.tapes.remove(self)
+        if not any(tape._automatic for tape in _open.tapes):
+            tell_accessed(None)
         self._recording.__exit__(kind, value, trace)
         for watched in self._watched.values():
             watched.release()
@@ -118,13 +139,15 @@ class GradientTape:
         """
         self._within("watch")
         for found in _tensors(tensor, "watch")[0]:
-            held = self._watched.get(id(found))
-            if held is None or not found.requires_grad:
-                self._watched[id(found)] = _Watched(found)
+            key = id(found)
+            if found.requires_grad and found.is_leaf and not _lent(key):
+                self._variables[key] = found
+            if key not in self._watched or not found.requires_grad:
+                self._watched[key] = _Watched(found)
 
     def watched_variables(self) -> tuple[Tensor, ...]:
-        """The Tensors that were watched, in the order in which they were."""
-        return tuple(watched.tensor for watched in self._watched.values())
+        """The leaves that require grad of themselves, Parameters say, in the order in which they took part."""
+        return tuple(self._variables.values())
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
@@ -277,6 +300,7 @@ class GradientTape:
         for watched in self._watched.values():
             watched.release()
         self._watched.clear()
+        self._variables.clear()
         self._used = False
 
 
