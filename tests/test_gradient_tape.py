@@ -261,7 +261,7 @@ def variables_are_found(lib: Library) -> Any:
         with lib.tape(watch_accessed_variables=False) as explicit, lib.tape() as tape:
             explicit.watch(y)
             z = lib.total(lib.exp(y) * x * y * c)
-            with outer.stop_recording():
+            with tape.stop_recording():
                 lib.total(unused * x)
     found = tape.watched_variables()
     seen = [any(v is variable for v in t.watched_variables()) for t in (tape, outer) for variable in (x, y, c)]
