@@ -30,7 +30,8 @@ lint: $(INSTALLED)
 	cd $(TYPING) && ../bin/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p unified
 
 bench: $(INSTALLED)
-	$(BIN)/python tests/benchmarks/dispatch.py
+	$(BIN)/python -m tests.benchmarks.dispatch
+	$(BIN)/python -m tests.benchmarks.autograd
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -58,6 +58,7 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
     tracer = tracing()
     natives: list[Any] = []
     first: Any = None
+    accessed = grad_mode.accessed
     mask: list[tuple[int, int]] = []
     parents: list[tuple[Node, int]] = []
     for position, (parameter, value) in enumerate(zip(op.parameters, args, strict=True)):
@@ -81,6 +82,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
                 continue
             if tracer is not None:
                 tracer.touch(member)
+            if accessed is not None:
+                accessed(member)
             native = member._native
             if first is None:
                 first = native
@@ -286,6 +289,23 @@ def tracing() -> Tracer | None:
     """The tracer at work in this thread, or None."""
     tracer = cast("Tracer | None", _caller.namespace["tracer"])
     return tracer if tracer is not None and tracer.applies() else None
+
+
+class _Idle:
+    """In the tracer's place it makes callers take the general path, where nothing is traced."""
+
+    def applies(self) -> bool:
+        return False
+
+
+_idle = cast(Tracer, _Idle())
+
+
+def tell_accessed(to: Callable[[Any], None] | None) -> None:
+    """Calls ``to`` with each Tensor that an op takes in this thread from now on; None ends it."""
+    grad_mode.accessed = to
+    if _caller.namespace["tracer"] is (None if to is not None else _idle):
+        _caller.namespace["tracer"] = None if to is None else _idle
 
 
 def set_tracer(tracer: Tracer | None) -> Tracer | None:

@@ -24,6 +24,8 @@ class _Modes(threading.local):
     inference: bool = False
     anomaly: bool = False
     check_nan: bool = True
+    accessed: Callable[[Any], None] | None = None
+    """Told of each Tensor that an op takes, while a GradientTape wants to know."""
 
 
 grad_mode = _Modes()

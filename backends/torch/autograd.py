@@ -23,6 +23,13 @@ def _holders(native) -> int:
     return native._use_count()
 
 
+def _retained(native):
+    """The gradient of a native that is no leaf, of which torch warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
+        return native.grad
+
+
 class _Hooks:
     """What a Tensor wants called in a backward pass, and the native that calls it."""
 
@@ -88,7 +95,7 @@ class TorchEngine:
 
     def _empty(self, tensor, native) -> None:
         """Moves what was delivered to ``native`` into the Tensor's own gradient."""
-        delivered = native.grad
+        delivered = native.grad if native.is_leaf else _retained(native)
         if delivered is not None:
             native.grad = None
             self._add(tensor, delivered)
@@ -212,9 +219,7 @@ class TorchEngine:
         )
         for tensor in inputs or ():
             if not tensor._native.is_leaf:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "The .grad attribute", UserWarning)
-                    self._empty(tensor, tensor._native)
+                self._empty(tensor, tensor._native)
 
     def gradients(self, roots, cotangents, inputs, retain_graph, create_graph):
         found = self._run(

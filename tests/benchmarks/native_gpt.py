@@ -34,6 +34,7 @@ def _torch(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], f
     import torch
     import torch.nn.functional as F
 
+    torch.set_num_threads(1)  # at this size its threads wait for each other, 3 to 20 times as long as they compute
     p = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     x, y = torch.tensor(tokens[:, :-1]), torch.tensor(tokens[:, 1:].reshape(-1))
     batch, length = x.shape

@@ -16,10 +16,12 @@ from unified.autograd.grad_mode import (
     set_detect_anomaly,
     set_grad_enabled,
 )
+from unified.autograd.gradient_tape import GradientTape
 
 __all__ = [
     "Function",
     "FunctionCtx",
+    "GradientTape",
     "backward",
     "checkpoint",
     "custom_op",

@@ -294,9 +294,10 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or sets them to zero."""
         for param in self.parameters():
-            grad = param.grad
-            if grad is not None:
-                param.grad = None if set_to_none else grad.detach().zeros_like()
+            if set_to_none and tracing() is None:
+                param.grad = None  # without a look at what is there, which torch's engine would hand over first
+            elif param.grad is not None:
+                param.grad = None if set_to_none else param.grad.detach().zeros_like()
 
     # ---- what it holds ---------------------------------------------------------------------------------------
 
