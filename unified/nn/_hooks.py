@@ -25,12 +25,16 @@ class ModuleHooks:
         self.backward_pre: dict[int, Hook] = {}
         self.backward: dict[int, Hook] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self.forward_pre or self.forward or self.backward_pre or self.backward)
+
+everywhere: ModuleHooks | None = None
+"""Hooks of every Module, from the first one on."""
 
 
-everywhere = ModuleHooks()
-"""Hooks of every Module."""
+def _for_all() -> ModuleHooks:
+    global everywhere
+    if everywhere is None:
+        everywhere = ModuleHooks()
+    return everywhere
 
 
 class _Gate(Function):
@@ -123,7 +127,7 @@ def _replaced(changed: Any, gradients: tuple[Any, ...], what: str) -> tuple[Any,
 
 def call(module: Module, own: ModuleHooks | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``module.forward`` with the hooks of all Modules and then its own around it."""
-    groups = [everywhere] if own is None else [everywhere, own]
+    groups = [hooks for hooks in (everywhere, own) if hooks is not None]
     to_call = {key: entry[0] for group in groups for key, entry in group.forward.items() if entry[2]}
     try:
         for group in groups:
@@ -165,21 +169,21 @@ def _prepared(
 
 def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, args)`` before the forward of every Module."""
-    return register(everywhere.forward_pre, (hook, False), prepend=False, of_module=True)
+    return register(_for_all().forward_pre, (hook, False), prepend=False, of_module=True)
 
 
 def register_module_forward_hook(
     hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Calls ``hook(module, args, output)`` after the forward of every Module."""
-    return register(everywhere.forward, (hook, with_kwargs, always_call), prepend=False, of_module=True)
+    return register(_for_all().forward, (hook, with_kwargs, always_call), prepend=False, of_module=True)
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_output)`` before the backward of every Module."""
-    return register(everywhere.backward_pre, hook, prepend=False, of_module=True)
+    return register(_for_all().backward_pre, hook, prepend=False, of_module=True)
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_input, grad_output)`` after the backward of every Module."""
-    return register(everywhere.backward, hook, prepend=False, of_module=True)
+    return register(_for_all().backward, hook, prepend=False, of_module=True)

@@ -82,7 +82,7 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._module_hooks is None and not _hooks.everywhere:
+        if self._module_hooks is None and _hooks.everywhere is None:
             return self.forward(*args, **kwargs)
         return _hooks.call(self, self._module_hooks, args, kwargs)
 
