@@ -268,7 +268,7 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
     return lifted
 
 
-class _Epoch:
+class Epoch:
     """Counts changes of what compiled functions guard on (train/eval, requires_grad): one integer to compare."""
 
     __slots__ = ("value",)
@@ -280,8 +280,8 @@ class _Epoch:
         self.value += 1
 
 
-state_epoch = _Epoch()
-module_hooks = _Epoch()
+state_epoch = Epoch()
+module_hooks = Epoch()
 """Counts registered and removed hooks of Modules, which any compiled function may call."""
 
 

@@ -6,7 +6,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from unified._dispatch import module_hooks, state_epoch
+from unified._dispatch import Epoch, module_hooks, state_epoch
+
+OF_LEAF = (state_epoch,)
+OF_MODULE = (state_epoch, module_hooks)
+"""The epochs that compiled programs guard their hooks by."""
 
 _ids = itertools.count()
 
@@ -16,9 +20,9 @@ Hook = Callable[..., Any]
 class RemovableHandle:
     """What registering a hook returns: ``remove()`` takes the hook off again; ``with`` does so at the end."""
 
-    def __init__(self, hooks: dict[int, Any], counted: bool = False) -> None:
+    def __init__(self, hooks: dict[int, Any], epochs: tuple[Epoch, ...] = ()) -> None:
         self._hooks = hooks
-        self._counted = counted
+        self._epochs = epochs
         self.id = next(_ids)
 
     def remove(self) -> None:
@@ -28,9 +32,8 @@ class RemovableHandle:
 
     def changed(self) -> None:
         """Says that a compiled program may have other hooks in it now."""
-        state_epoch.bump()
-        if self._counted:
-            module_hooks.bump()
+        for epoch in self._epochs:
+            epoch.bump()
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -39,9 +42,9 @@ class RemovableHandle:
         self.remove()
 
 
-def register(hooks: dict[int, Any], entry: Any, prepend: bool, of_module: bool = False) -> RemovableHandle:
-    """Puts ``entry`` last among ``hooks``, or first."""
-    handle = RemovableHandle(hooks, of_module)
+def register(hooks: dict[int, Any], entry: Any, prepend: bool, epochs: tuple[Epoch, ...] = ()) -> RemovableHandle:
+    """Puts ``entry`` last among ``hooks``, or first; ``epochs`` count that it comes, and that it goes."""
+    handle = RemovableHandle(hooks, epochs)
     handle.changed()
     if prepend:
         later = dict(hooks)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unified import _dispatch
 from unified._dispatch import tracing, wrap
 from unified._engine import engine_of, root_cotangent, wanted_inputs
-from unified._hooks import RemovableHandle, register
+from unified._hooks import OF_LEAF, RemovableHandle, register
 from unified.errors import AutogradError, DTypeError, OperandError, ShapeError
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Recorded:
             AutogradError: the Tensor does not require grad.
         """
         self._needs_grad("register_hook")
-        return register(engine_of(self).hooks(self), hook, prepend=False)
+        return register(engine_of(self).hooks(self), hook, prepend=False, epochs=OF_LEAF if self.is_leaf else ())
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Calls ``hook(tensor)`` as soon as backward has added to this leaf's ``.grad``, before it goes on.
@@ -161,7 +161,7 @@ class Recorded:
         self._needs_grad("register_post_accumulate_grad_hook")
         if not self.is_leaf:
             raise AutogradError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        return register(engine_of(self).accumulated_hooks(self), hook, prepend=False)
+        return register(engine_of(self).accumulated_hooks(self), hook, prepend=False, epochs=OF_LEAF)
 
     def retain_grad(self) -> None:
         """Lets backward fill ``.grad`` here too, although this is no leaf; does nothing on a leaf.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unified._hooks import Hook, RemovableHandle, register
+from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.autograd import Function
 from unified.errors import OperandError
@@ -169,21 +169,21 @@ def _prepared(
 
 def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, args)`` before the forward of every Module."""
-    return register(_for_all().forward_pre, (hook, False), prepend=False, of_module=True)
+    return register(_for_all().forward_pre, (hook, False), prepend=False, epochs=OF_MODULE)
 
 
 def register_module_forward_hook(
     hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Calls ``hook(module, args, output)`` after the forward of every Module."""
-    return register(_for_all().forward, (hook, with_kwargs, always_call), prepend=False, of_module=True)
+    return register(_for_all().forward, (hook, with_kwargs, always_call), prepend=False, epochs=OF_MODULE)
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_output)`` before the backward of every Module."""
-    return register(_for_all().backward_pre, hook, prepend=False, of_module=True)
+    return register(_for_all().backward_pre, hook, prepend=False, epochs=OF_MODULE)
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_input, grad_output)`` after the backward of every Module."""
-    return register(_for_all().backward, hook, prepend=False, of_module=True)
+    return register(_for_all().backward, hook, prepend=False, epochs=OF_MODULE)

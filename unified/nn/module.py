@@ -9,7 +9,7 @@ from unified import _dispatch
 from unified._device import device
 from unified._dispatch import tracing
 from unified._dtype import DType, bfloat16, float16, float32, float64
-from unified._hooks import Hook, RemovableHandle, register
+from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
 from unified.io.registered import register_own
@@ -103,7 +103,7 @@ class Module:
             with_kwargs: the hook gets ``(module, args, kwargs, output)``.
             always_call: it runs, with None as output, when forward raises too.
         """
-        return register(self._own_hooks().forward, (hook, with_kwargs, always_call), prepend, of_module=True)
+        return register(self._own_hooks().forward, (hook, with_kwargs, always_call), prepend, OF_MODULE)
 
     def register_forward_pre_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
@@ -112,7 +112,7 @@ class Module:
 
         ``with_kwargs`` gives it ``(module, args, kwargs)``, and it may return both in a tuple.
         """
-        return register(self._own_hooks().forward_pre, (hook, with_kwargs), prepend, of_module=True)
+        return register(self._own_hooks().forward_pre, (hook, with_kwargs), prepend, OF_MODULE)
 
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(module, grad_input, grad_output)`` when backward has the gradients of the arguments.
@@ -120,14 +120,14 @@ class Module:
         Both are tuples, with None for what has no gradient. What the hook returns, unless None, takes the place of
         ``grad_input``. Positional Tensor arguments, and results that are a Tensor or a tuple of them, are seen.
         """
-        return register(self._own_hooks().backward, hook, prepend, of_module=True)
+        return register(self._own_hooks().backward, hook, prepend, OF_MODULE)
 
     def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(module, grad_output)`` before backward goes through the Module.
 
         What it returns, unless None, takes the place of ``grad_output``.
         """
-        return register(self._own_hooks().backward_pre, hook, prepend, of_module=True)
+        return register(self._own_hooks().backward_pre, hook, prepend, OF_MODULE)
 
     # ---- registration --------------------------------------------------------------------------------------
 
