@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 import unified as un
+from unified._dispatch import table
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)
@@ -31,3 +35,23 @@ def backend(request: pytest.FixtureRequest) -> str:
     """Name of the backend under test, which is the current one within the test."""
     with un.backend(request.param) as name:
         yield name
+
+
+_MOST_MEMORY = 5e9
+"""Bytes from which the programs that earlier modules compiled are let go: thousands of them add up to 15 GB."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room() -> Iterator[None]:
+    yield
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if resident > _MOST_MEMORY:
+        import jax
+        import torch
+
+        for op in table.values():
+            op.implementations.clear()
+            op._derived.clear()
+        jax.clear_caches()
+        torch._dynamo.reset()
+        gc.collect()
