@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 import unified as un
-from tests.conformance import compare, database, oracle, spelling
+from tests.conformance import compare, database, gradchecks, oracle, spelling
 from tests.conformance.translate import Translator, flat
 
 
@@ -58,6 +58,8 @@ def _samples(check: str, info: Any, dtype: torch.dtype, seed: int, limit: int) -
             return []
         drawn = database.samples(info, dtype, False, seed, 2 * limit)
         return [s for s in drawn if not s.broadcasts_input][:limit]
+    if check in gradchecks.NAMES:
+        return gradchecks.samples(info, dtype, seed, limit)
     return database.samples(info, dtype, check in ("grad", "gradgrad"), seed, limit)
 
 
@@ -280,6 +282,19 @@ def _compare_gradients(
     _compare(mine, _filled(expected, leaves), precise, what)
 
 
+def gradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
+    """Gradients are finite differences."""
+    func, inputs = gradchecks.program(info, ours, sample, dtype, _where_valid)
+    gradchecks.check("gradcheck", func, inputs, info.gradcheck_nondet_tol)
+
+
+def gradgradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
+    """Second derivatives are finite differences of the first, where PyTorch has them."""
+    if info.supports_gradgrad:
+        func, inputs = gradchecks.program(info, ours, sample, dtype, _where_valid)
+        gradchecks.check("gradgradcheck", func, inputs, info.gradcheck_nondet_tol)
+
+
 # ---- errors and programs ---------------------------------------------------------------------------------------
 
 
@@ -361,5 +376,5 @@ def compiled_together(named: Sequence[Sequence[tuple[Any, torch.dtype]]], seed: 
 
 CHECKS: dict[str, Callable[..., None]] = {
     "values": values, "grad": grad, "gradgrad": gradgrad, "inplace": inplace, "errors": errors, "compiled": compiled,
-    "surface": surface,
+    "surface": surface, "gradcheck": gradcheck, "gradgradcheck": gradgradcheck,
 }  # fmt: skip

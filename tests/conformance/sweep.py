@@ -12,7 +12,7 @@ from typing import NamedTuple, TextIO
 import torch
 
 import unified as un
-from tests.conformance import checks, database, expected
+from tests.conformance import checks, database, expected, gradchecks
 
 
 class Step(NamedTuple):
@@ -83,10 +83,12 @@ def run(backend: str, step: Step, names: Sequence[str]) -> list[Result]:
 
 def _entries(step: Step, name: str) -> list[tuple[object, torch.dtype]]:
     """The entries of a name that support the step's dtype, each with the dtype it is tested in."""
-    needs_grad = step.check in ("grad", "gradgrad")
+    by_differences = step.check in gradchecks.NAMES
+    needs_grad = step.check in ("grad", "gradgrad") or by_differences
     found = []
     for info in database.entries()[name]:
-        dtype = getattr(torch, step.dtype) if step.dtype else database.first_dtype(info)
+        default = gradchecks.first_dtype if by_differences else database.first_dtype
+        dtype = getattr(torch, step.dtype) if step.dtype else default(info)
         if dtype is not None and database.supports(info, dtype, needs_grad):
             found.append((info, dtype))
     return found
