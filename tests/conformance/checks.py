@@ -241,7 +241,7 @@ def gradgrad(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtyp
 def _our_results(
     info: Any, ours: Callable[..., Any], sample: Any, translate: Translator, places: list[int]
 ) -> list[un.Tensor]:
-    wrapped = _where_valid(info, ours, sample, translate)
+    wrapped = where_valid(info, ours, sample, translate)
     results = flat(sample.output_process_fn_grad(_ours(wrapped, sample, translate)))
     outputs = [results[i] for i in places]
     for place, output in zip(places, outputs, strict=True):
@@ -250,7 +250,7 @@ def _our_results(
     return outputs
 
 
-def _where_valid(info: Any, ours: Callable[..., Any], sample: Any, translate: Translator) -> Callable[..., Any]:
+def where_valid(info: Any, ours: Callable[..., Any], sample: Any, translate: Translator) -> Callable[..., Any]:
     """``ours`` in the database's wrapper, whose counterpart for masked results takes tensors of PyTorch alone."""
     if not info.name.startswith("masked."):
         return spelling.wrapped(info, ours)
@@ -284,14 +284,14 @@ def _compare_gradients(
 
 def gradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
     """Gradients are finite differences."""
-    func, inputs = gradchecks.program(info, ours, sample, dtype, _where_valid)
+    func, inputs = gradchecks.program(info, ours, sample, dtype, where_valid)
     gradchecks.check("gradcheck", func, inputs, info.gradcheck_nondet_tol)
 
 
 def gradgradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
     """Second derivatives are finite differences of the first, where PyTorch has them."""
     if info.supports_gradgrad:
-        func, inputs = gradchecks.program(info, ours, sample, dtype, _where_valid)
+        func, inputs = gradchecks.program(info, ours, sample, dtype, where_valid)
         gradchecks.check("gradgradcheck", func, inputs, info.gradcheck_nondet_tol)
 
 
