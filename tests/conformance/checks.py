@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 import unified as un
-from tests.conformance import compare, database, gradchecks, oracle, spelling
+from tests.conformance import compare, database, gradchecks, handwritten, oracle, spelling
 from tests.conformance.translate import Translator, flat
 
 
@@ -293,6 +293,17 @@ def gradgradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch
     if info.supports_gradgrad:
         func, inputs = gradchecks.program(info, ours, sample, dtype, where_valid)
         gradchecks.check("gradgradcheck", func, inputs, info.gradcheck_nondet_tol)
+
+
+def handwritten_case(check: str, case: handwritten.Case) -> Outcome:
+    """gradcheck or gradgradcheck of one handwritten case, on the current backend."""
+    if check == "gradgradcheck" and un.get_backend() not in case.twice:
+        return Outcome(0, None)
+    try:
+        gradchecks.check(check, case.function, case.inputs())
+    except Exception as error:
+        return Outcome(1, f"{_explained(error)} of shapes {case.shapes}")
+    return Outcome(1, None)
 
 
 # ---- errors and programs ---------------------------------------------------------------------------------------

@@ -105,6 +105,17 @@ CASES = (
     ),
 )
 
+PREFIX = "table."
+"""Before an op's name, which may be a name of the op database too."""
+
+NAMES = tuple(dict.fromkeys(PREFIX + case.op for case in CASES))
+
+
+def cases(name: str) -> list[Case]:
+    """The cases of a name of ``NAMES``; none of another."""
+    return [case for case in CASES if PREFIX + case.op == name]
+
+
 WITHOUT: dict[str, tuple[str, ...]] = {
     "the result is whole numbers or booleans": (
         "all", "any", "are_weights", "argmax", "argmin", "argsort", "bincount", "bitwise_and", "bitwise_left_shift",
