@@ -77,8 +77,9 @@ def _product_of_halves(input, dims, keepdim):
     result = tf.cast(input, wide)
     for dim in dims:
         while (length := result.shape[dim]) > 1:
-            first, second, rest = tf.split(result, [length // 2, length // 2, length % 2], dim)
-            result = tf.concat([first * second, rest], dim)
+            half, odd = divmod(length, 2)
+            first, second, *rest = tf.split(result, [half, half, *[1] * odd], dim)
+            result = tf.concat([first * second, *rest], dim) if odd else first * second  # no empty part: XLA aborts
     result = tf.cast(result, input.dtype)
     return result if keepdim or not dims else tf.squeeze(result, dims)
 
