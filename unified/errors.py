@@ -72,6 +72,10 @@ class AnomalyError(AutogradError):
     """Within ``detect_anomaly``, a backward pass made NaN."""
 
 
+class GradcheckError(AutogradError):
+    """``gradcheck`` found a derivative that is not what finite differences say."""
+
+
 class InPlaceLeafError(AutogradError):
     """A leaf that requires grad was written in place while gradients were being recorded."""
 

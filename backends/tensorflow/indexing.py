@@ -155,6 +155,9 @@ def narrow_at(input, dim, start, length):
     size = input.shape.as_list()
     size[dim] = length
     if tf.is_tensor(start):
+        start = tf.cast(
+            start, tf.int32
+        )  # beside 64-bit operands a number comes in 64 bits, and Slice wants one dtype
         begin = tf.stack([start if axis == dim else 0 for axis in range(rank)])
     else:
         begin = vector([start if axis == dim else 0 for axis in range(rank)])

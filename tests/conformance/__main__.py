@@ -3,6 +3,7 @@
     python -m tests.conformance --backend jax                     values in float32, of every name in scope
     python -m tests.conformance --backend jax --grad add linalg.  gradients, of names that are or start with these
     python -m tests.conformance --backend jax --check errors      values, grad, gradgrad, inplace, errors or compiled
+    python -m tests.conformance --backend jax --check gradcheck   finite differences, gradgradcheck too
     python -m tests.conformance --backend jax --dtype int32
     python -m tests.conformance --all --write docs/conformance.md
 
@@ -21,7 +22,7 @@ from pathlib import Path
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # a sweep compiles more than it computes
 
 import unified as un
-from tests.conformance import checks, database, publish, sweep
+from tests.conformance import checks, database, handwritten, publish, sweep
 
 KEPT = Path("build/conformance.json")
 """Results of the last ``--all``, for ``--update``."""
@@ -66,7 +67,7 @@ def main() -> int:
 
 
 def _chosen(asked: list[str]) -> list[str]:
-    known = database.names_in_scope()
+    known = [*database.names_in_scope(), *handwritten.NAMES]
     if not asked:
         return known
     chosen = [n for n in known if any(n == a or (a.endswith(".") and n.startswith(a)) for a in asked)]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 import unified as un
-from tests.conformance import compare, database, oracle, spelling
+from tests.conformance import compare, database, gradchecks, handwritten, oracle, spelling
 from tests.conformance.translate import Translator, flat
 
 
@@ -58,6 +58,8 @@ def _samples(check: str, info: Any, dtype: torch.dtype, seed: int, limit: int) -
             return []
         drawn = database.samples(info, dtype, False, seed, 2 * limit)
         return [s for s in drawn if not s.broadcasts_input][:limit]
+    if check in gradchecks.NAMES:
+        return gradchecks.samples(info, dtype, seed, limit)
     return database.samples(info, dtype, check in ("grad", "gradgrad"), seed, limit)
 
 
@@ -239,7 +241,7 @@ def gradgrad(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtyp
 def _our_results(
     info: Any, ours: Callable[..., Any], sample: Any, translate: Translator, places: list[int]
 ) -> list[un.Tensor]:
-    wrapped = _where_valid(info, ours, sample, translate)
+    wrapped = where_valid(info, ours, sample, translate)
     results = flat(sample.output_process_fn_grad(_ours(wrapped, sample, translate)))
     outputs = [results[i] for i in places]
     for place, output in zip(places, outputs, strict=True):
@@ -248,7 +250,7 @@ def _our_results(
     return outputs
 
 
-def _where_valid(info: Any, ours: Callable[..., Any], sample: Any, translate: Translator) -> Callable[..., Any]:
+def where_valid(info: Any, ours: Callable[..., Any], sample: Any, translate: Translator) -> Callable[..., Any]:
     """``ours`` in the database's wrapper, whose counterpart for masked results takes tensors of PyTorch alone."""
     if not info.name.startswith("masked."):
         return spelling.wrapped(info, ours)
@@ -278,6 +280,30 @@ def _compare_gradients(
 ) -> None:
     mine = [un.zeros_like(translate(leaf)) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
     _compare(mine, _filled(expected, leaves), precise, what)
+
+
+def gradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
+    """Gradients are finite differences."""
+    func, inputs = gradchecks.program(info, ours, sample, dtype, where_valid)
+    gradchecks.check("gradcheck", func, inputs, info.gradcheck_nondet_tol)
+
+
+def gradgradcheck(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
+    """Second derivatives are finite differences of the first, where PyTorch has them."""
+    if info.supports_gradgrad:
+        func, inputs = gradchecks.program(info, ours, sample, dtype, where_valid)
+        gradchecks.check("gradgradcheck", func, inputs, info.gradcheck_nondet_tol)
+
+
+def handwritten_case(check: str, case: handwritten.Case) -> Outcome:
+    """gradcheck or gradgradcheck of one handwritten case, on the current backend."""
+    if check == "gradgradcheck" and un.get_backend() not in case.twice:
+        return Outcome(0, None)
+    try:
+        gradchecks.check(check, case.function, case.inputs())
+    except Exception as error:
+        return Outcome(1, f"{_explained(error)} of shapes {case.shapes}")
+    return Outcome(1, None)
 
 
 # ---- errors and programs ---------------------------------------------------------------------------------------
@@ -361,5 +387,5 @@ def compiled_together(named: Sequence[Sequence[tuple[Any, torch.dtype]]], seed: 
 
 CHECKS: dict[str, Callable[..., None]] = {
     "values": values, "grad": grad, "gradgrad": gradgrad, "inplace": inplace, "errors": errors, "compiled": compiled,
-    "surface": surface,
+    "surface": surface, "gradcheck": gradcheck, "gradgradcheck": gradgradcheck,
 }  # fmt: skip

@@ -24,7 +24,7 @@ def in_order(process: Callable[[Any], Any]) -> Callable[[Any], Any]:
         order = np.argsort(np.round(np.asarray(values.detach().numpy()), _DIGITS), -1, kind="stable")
 
         def taken(tensor: Any, index: np.ndarray) -> Any:
-            whole = np.ascontiguousarray(np.broadcast_to(index, tuple(tensor.shape)))
+            whole = np.array(np.broadcast_to(index, tuple(tensor.shape)))
             return library.take_along_dim(tensor, library.from_numpy(whole), -1)
 
         values = taken(values, order)

@@ -12,7 +12,7 @@ from typing import NamedTuple, TextIO
 import torch
 
 import unified as un
-from tests.conformance import checks, database, expected
+from tests.conformance import checks, database, expected, gradchecks, handwritten
 
 
 class Step(NamedTuple):
@@ -39,8 +39,12 @@ PLAN = (
     Step("values", "complex64", 1),
     Step("values", "", 4, seed=1),
     Step("grad", "", 2, seed=1),
+    Step("gradcheck", "", 1),
+    Step("gradcheck", "complex128", 1),
+    Step("gradgradcheck", "", 1),
 )  # fmt: skip
-"""Everything that ``--all`` runs on each backend; the last two are the second, independent draw."""
+"""Everything that ``--all`` runs on each backend. Those with a seed are the second, independent draw; the last three
+have finite differences as their oracle, and 64 bits by default."""
 
 BATCH = 12
 """Names that are compiled together, where one program each would take inductor an hour."""
@@ -83,10 +87,12 @@ def run(backend: str, step: Step, names: Sequence[str]) -> list[Result]:
 
 def _entries(step: Step, name: str) -> list[tuple[object, torch.dtype]]:
     """The entries of a name that support the step's dtype, each with the dtype it is tested in."""
-    needs_grad = step.check in ("grad", "gradgrad")
+    by_differences = step.check in gradchecks.NAMES
+    needs_grad = step.check in ("grad", "gradgrad") or by_differences
     found = []
-    for info in database.entries()[name]:
-        dtype = getattr(torch, step.dtype) if step.dtype else database.first_dtype(info)
+    for info in database.entries().get(name, []):
+        default = gradchecks.first_dtype if by_differences else database.first_dtype
+        dtype = getattr(torch, step.dtype) if step.dtype else default(info)
         if dtype is not None and database.supports(info, dtype, needs_grad):
             found.append((info, dtype))
     return found
@@ -100,6 +106,11 @@ def _check(backend: str, step: Step, name: str) -> Result | None:
         if outcome.failure is not None:
             variant = f" ({info.variant_test_name})" if info.variant_test_name else ""
             failure = failure or outcome.failure + variant
+    if step.check in gradchecks.NAMES and not step.dtype:
+        for case in handwritten.cases(name):
+            outcome = checks.handwritten_case(step.check, case)
+            count += outcome.samples
+            failure = failure or outcome.failure
     if not count and failure is None:
         return None
     return judged(backend, step, name, count, failure)

@@ -16,6 +16,7 @@ from unified.autograd.grad_mode import (
     set_detect_anomaly,
     set_grad_enabled,
 )
+from unified.autograd.gradcheck import gradcheck, gradgradcheck
 from unified.autograd.gradient_tape import GradientTape
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",

@@ -11,7 +11,9 @@ class Expected(NamedTuple):
     names: tuple[str, ...]
     reason: str
     backends: tuple[str, ...] = ("torch", "jax", "tensorflow")
-    checks: tuple[str, ...] = ("values", "grad", "gradgrad", "inplace", "errors", "compiled", "surface")
+    checks: tuple[str, ...] = (
+        "values", "grad", "gradgrad", "inplace", "errors", "compiled", "surface", "gradcheck", "gradgradcheck",
+    )  # fmt: skip
     dtypes: tuple[str, ...] = ("*",)
     always: bool = True
     """False where some samples fail and others do not, so that a run of a few may pass."""
