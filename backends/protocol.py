@@ -175,6 +175,12 @@ class OpSpec(Protocol):
     def within(self, function: Callable[..., Any], host: Callable[[Native], Any]) -> Callable[..., Any]:
         """``function`` behind a look at its indices through ``host``, for natives where an index clamps or wraps."""
 
+    def chosen(self, operands: Sequence[Any]) -> list[Any]:
+        """The operands that the mask of a derived op names."""
+
+    def of_chosen(self, function: Callable[..., Any], operands: Sequence[Any]) -> Callable[..., Any]:
+        """``function`` of these operands alone, with the other ones as they are in ``operands``."""
+
     @property
     def implementations(self) -> Mapping[Any, Callable[..., Any]]:
         """The callables that run the op, by type of native."""
@@ -317,8 +323,8 @@ class Engine(Protocol):
     def accumulated_hooks(self, tensor: Any) -> dict[int, Callable[[Any], Any]]:
         """What runs on a leaf after its ``.grad`` has grown, likewise."""
 
-    def custom(self, rule: Any, inputs: list[Any]) -> list[Any]:
-        """Applies a rule with a derivative of its own (``unified._custom.Rule``) to Tensors."""
+    def custom(self, call: Any, inputs: list[Any]) -> list[Any]:
+        """The outputs of a rule with a derivative of its own (``unified._custom.Applied``), of Tensors."""
 
     def checkpoint(self, run: Callable[[], list[Any]], again: Callable[[], list[Any]]) -> list[Any]:
         """The Tensors that ``run`` returns; what it records is dropped, and ``again`` runs for its derivative."""

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unified._dispatch import depth, tracing, wrap
+from unified._dispatch import depth, lifted, tracing, wrap
 from unified._recording import recording
-from unified._tape import FREED, Custom, Node, grad_mode
-from unified.errors import FreedGraphError
+from unified._tape import Custom, Node, grad_mode
 
 if TYPE_CHECKING:
     from unified._tensor import Tensor
@@ -171,21 +170,15 @@ class Ruled(Custom):
         return place < self._count and self._call.carries[place]
 
 
-def apply_rule(rule: Rule, inputs: list[Tensor]) -> list[Tensor]:
-    """The outputs of ``rule``, on the tape where ops record."""
-    call = RuleCall(rule)
-    return apply_call(call, inputs)[: len(call.carries)]
-
-
 def apply_call(call: Applied, inputs: list[Tensor]) -> list[Tensor]:
-    """The results of ``call``: at the deepest level among its inputs, and through it at those outside."""
+    """The results of ``call``, on the tape where ops record.
+
+    They are computed at the deepest level among the inputs, and through it at those outside.
+    """
     deepest = max(inputs, key=depth)
     if depth(deepest):
         level = deepest._native.level
-        inputs = [
-            tensor if type(tensor._native) is type(deepest._native) else wrap(level.constant(tensor))
-            for tensor in inputs
-        ]
+        inputs = [lifted(tensor, deepest) for tensor in inputs]
         results: list[Tensor] = level.custom(call, inputs)
     else:
         inputs = [snapshot(tensor) for tensor in inputs]
@@ -249,8 +242,7 @@ class Recomputed(Custom):
         self._run = None
 
     def pull(self, cotangents: list[Any], wanted: Sequence[bool], record: bool) -> Sequence[Any]:
-        if self._run is None:
-            raise FreedGraphError(FREED)
+        assert self._run is not None  # a walk asks whether it is freed
         outputs = self._run()
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o._node is not None]
         targets = frozenset(node for (node, _), use in zip(self.parents, wanted, strict=True) if use)

@@ -130,6 +130,13 @@ def depth(tensor: Tensor) -> int:
     return level_depths.get(type(tensor._native), 0)
 
 
+def lifted(tensor: Tensor, deepest: Tensor) -> Tensor:
+    """``tensor`` in the level that ``deepest`` lies in: a constant there, unless it lies in it already."""
+    if type(tensor._native) is type(deepest._native):
+        return tensor
+    return wrap(deepest._native.level.constant(tensor))
+
+
 def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
     """``args`` with every Tensor in the deepest level that one of them has: there, the others are constants."""
     dynamic = [p.kind is not ParameterKind.STATIC for p in op.parameters]
@@ -140,9 +147,7 @@ def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
     def lift(value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return [lift(member) for member in value]
-        if not isinstance(value, _tensor_class) or type(value._native) is type(deepest._native):
-            return value
-        return wrap(deepest._native.level.constant(value))
+        return lifted(value, deepest) if isinstance(value, _tensor_class) else value
 
     return [lift(value) if takes else value for value, takes in zip(args, dynamic, strict=True)]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unified._custom import Recomputed, Rule, apply_rule, outside, placed
+from unified._custom import Applied, Recomputed, apply_call, outside, placed
 from unified._dispatch import apply, backends_by_type, depth, table, tracing, wrap
 from unified._location import is_users
 from unified._recording import recording
@@ -86,9 +86,10 @@ class TapeEngine:
 
     def hook_ids(self, tensor: Tensor) -> tuple[int, ...]:
         node = tensor._node
-        if node is None or (node.hooks is None and not getattr(node, "accumulated", None)):
+        if node is None:
             return ()
-        return (*(node.hooks or {}).get(tensor._output, ()), *(getattr(node, "accumulated", None) or ()))
+        accumulated = node.accumulated if isinstance(node, Leaf) else None
+        return (*(node.hooks or {}).get(tensor._output, ()), *(accumulated or ()))
 
     def accumulated_hooks(self, tensor: Tensor) -> dict[int, Hook]:
         leaf: Leaf = tensor._node
@@ -165,8 +166,8 @@ class TapeEngine:
             found.append(None if cotangent is None else _as_tensor(cotangent))
         return found
 
-    def custom(self, rule: Rule, inputs: list[Tensor]) -> list[Tensor]:
-        return apply_rule(rule, inputs)
+    def custom(self, call: Applied, inputs: list[Tensor]) -> list[Tensor]:
+        return apply_call(call, inputs)[: len(call.carries)]
 
     def checkpoint(self, run: Callable[[], list[Tensor]], again: Callable[[], list[Tensor]]) -> list[Tensor]:
         first = mark()

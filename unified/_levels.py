@@ -212,7 +212,7 @@ class _BatchedCall:
         varying = [among or self._flags[place] for among, place in self.slots]
         with entered(level):
             found = self._call.backward(
-                self._put(level, saved, varying), [None if c is None else level.put(c, 0) for c in cotangents], wanted
+                self._put(level, saved, varying), self._put(level, cotangents, [True] * len(cotangents)), wanted
             )
             taken = [None if gradient is None else level.take(gradient) for gradient in found]
         return [
@@ -224,14 +224,15 @@ class _BatchedCall:
         level = Batch(self._size, "error")
         varying = [among or self._flags[place] for among, place in self.slots]
         with entered(level):
-            given = [None if t is None else level.put(t, 0) if varies else t
-                     for t, varies in zip(tangents, self._flags, strict=True)]  # fmt: skip
-            found = self._call.jvp(self._put(level, saved, varying), given)
+            found = self._call.jvp(self._put(level, saved, varying), self._put(level, tangents, self._flags))
             return [None if tangent is None else level.take(tangent) for tangent in found]
 
     @staticmethod
-    def _put(level: Batch, tensors: Sequence[Tensor], varying: Sequence[bool]) -> list[Tensor]:
-        return [level.put(t, 0) if varies else t for t, varies in zip(tensors, varying, strict=True)]
+    def _put(level: Batch, tensors: Sequence[Any], varying: Sequence[bool]) -> list[Any]:
+        return [
+            level.put(tensor, 0) if varies and tensor is not None else tensor
+            for tensor, varies in zip(tensors, varying, strict=True)
+        ]
 
 
 @contextmanager

@@ -159,6 +159,25 @@ class Op:
         """The op with a batch dimension in front of the operands that ``mask`` names, and of every output."""
         return self._derive("batched", mask, f"{self.name}_batched", None)
 
+    def chosen(self, operands: Sequence[Any]) -> list[Any]:
+        """The operands that the mask names."""
+        return [operands[position] if index < 0 else operands[position][index] for position, index in self.mask]
+
+    def of_chosen(self, function: Callable[..., Any], operands: Sequence[Any]) -> Callable[..., Any]:
+        """``function`` of the operands that the mask names, with the other ones as they are in ``operands``."""
+        sequences = {position for position, index in self.mask if index >= 0}
+
+        def function_of_chosen(*chosen: Any) -> Any:
+            values = [list(value) if position in sequences else value for position, value in enumerate(operands)]
+            for (position, index), value in zip(self.mask, chosen, strict=True):
+                if index < 0:
+                    values[position] = value
+                else:
+                    values[position][index] = value
+            return function(*values)
+
+        return function_of_chosen
+
     def _derive(self, transform: str, mask: Mask, name: str, last: str | None) -> Op:
         found = self._derived.get((transform, mask))
         if found is None:

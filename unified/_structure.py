@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from unified._tensor import Tensor
@@ -56,14 +56,18 @@ def flatten(value: Any, leaves: list[Any]) -> Hashable:
     return Static(value)
 
 
-def unflatten(structure: Any, next_leaf: Callable[[], Any]) -> Any:
-    """Rebuilds what :func:`flatten` described, taking each Tensor from ``next_leaf``."""
+def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
+    """Rebuilds what :func:`flatten` described, with ``leaves`` in the places of the Tensors."""
+    return _rebuilt(structure, iter(leaves))
+
+
+def _rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
     if structure is _LEAF:
-        return next_leaf()
+        return next(leaves)
     if isinstance(structure, Static):
         return structure.value
     kind = structure[0]
-    members = [unflatten(member, next_leaf) for member in structure[-1]]
+    members = [_rebuilt(member, leaves) for member in structure[-1]]
     if kind is dict:
         return {key.value: member for key, member in zip(structure[1], members, strict=True)}
     if kind is list or kind is tuple:

@@ -1,4 +1,4 @@
-"""The levels behind ``unified.func`` where the tape differentiates, and how they are entered on every backend."""
+"""The levels behind ``unified.func`` where the tape differentiates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from unified import _levels
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, depth, wrap
+from unified._dispatch import Op, apply, depth, lifted, wrap
 from unified._engine import TapeEngine, engine_of
-from unified._levels import entered as entered
 from unified._recording import recording
 from unified._tape import Leaf, Node, grad_mode
 from unified._tensor import Tensor
@@ -109,9 +108,7 @@ class Reverse:
 
 def _lifted(cotangent: Tensor, root: Tensor) -> Tensor:
     """The cotangent in its root's level, if it is not deeper."""
-    if depth(cotangent) >= depth(root):
-        return cotangent
-    return wrap(root._native.level.constant(cotangent))
+    return cotangent if depth(cotangent) >= depth(root) else lifted(cotangent, root)
 
 
 def _in_a_graph(tensor: Tensor) -> bool:

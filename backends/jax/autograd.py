@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from unified.backends.jax.dtype import WIDE, enable_x64, is_wide, wide
-from unified.backends.jax.transforms import masked_operands, of_masked
 
 
 def compiled(function, op):
@@ -50,8 +49,8 @@ def pullback(function, op):
 
     def pull(*args):
         *operands, cotangents = args
-        of_operands = of_masked(function, operands, op.mask)
-        outputs, back = jax.vjp(lambda *masked: _inexact(of_operands(*masked)), *masked_operands(operands, op.mask))
+        of_operands = op.of_chosen(function, operands)
+        outputs, back = jax.vjp(lambda *masked: _inexact(of_operands(*masked)), *op.chosen(operands))
         return [_conjugate(gradient) for gradient in back(_fill(outputs, cotangents))]
 
     return pull

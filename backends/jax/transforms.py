@@ -8,26 +8,6 @@ import jax.numpy as jnp
 from unified.backends.protocol import errors
 
 
-def of_masked(function, operands, mask):
-    """``function`` of the operands in ``mask`` alone."""
-    sequences = {position for position, index in mask if index >= 0}
-
-    def function_of_masked(*masked):
-        values = [list(value) if position in sequences else value for position, value in enumerate(operands)]
-        for (position, index), value in zip(mask, masked, strict=True):
-            if index < 0:
-                values[position] = value
-            else:
-                values[position][index] = value
-        return function(*values)
-
-    return function_of_masked
-
-
-def masked_operands(operands, mask):
-    return [operands[p] if i < 0 else operands[p][i] for p, i in mask]
-
-
 def batched(function, op):
     """The op with a batch dimension in front of the operands in its mask, and of every output."""
 
@@ -36,9 +16,9 @@ def batched(function, op):
             result = inner(*masked)
             return tuple(result) if isinstance(result, list) else result
 
-        inner = of_masked(function, operands, op.mask)
+        inner = op.of_chosen(function, operands)
         try:
-            return jax.vmap(each)(*masked_operands(operands, op.mask))
+            return jax.vmap(each)(*op.chosen(operands))
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
             raise errors.FunctionTransformError(
                 "the result's shape depends on values, which differ between the examples of a batch"
@@ -55,11 +35,11 @@ def pushforward(function, op):
 
     def push(*args):
         *operands, tangents = args
-        masked = masked_operands(operands, op.mask)
+        masked = op.chosen(operands)
         tangents = [t.astype(m.dtype) for t, m in zip(tangents, masked, strict=True)]
 
         def flat(*values):
-            result = of_masked(function, operands, op.mask)(*values)
+            result = op.of_chosen(function, operands)(*values)
             return list(result) if isinstance(result, (tuple, list)) else [result]
 
         try:

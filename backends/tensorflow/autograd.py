@@ -11,7 +11,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.tensorflow.dtype import mark_number, scalar
-from unified.backends.tensorflow.transforms import masked_operands, of_masked
 
 XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
@@ -137,10 +136,10 @@ def pullback(function, op):
 
     def pull(*args):
         *operands, cotangents = args
-        masked = [tf.identity(operand) for operand in masked_operands(operands, op.mask)]
+        masked = [tf.identity(operand) for operand in op.chosen(operands)]
         with tf.GradientTape() as tape:
             tape.watch(masked)
-            result = of_masked(function, operands, op.mask)(*masked)
+            result = op.of_chosen(function, operands)(*masked)
             outputs = list(result) if isinstance(result, (tuple, list)) else [result]
         chosen = [i for i, cotangent in enumerate(cotangents) if cotangent is not None]
         gradients = tape.gradient(

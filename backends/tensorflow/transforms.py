@@ -5,26 +5,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def of_masked(function, operands, mask):
-    """``function`` of the operands in ``mask`` alone."""
-    sequences = {position for position, index in mask if index >= 0}
-
-    def function_of_masked(*masked):
-        values = [list(value) if position in sequences else value for position, value in enumerate(operands)]
-        for (position, index), value in zip(mask, masked, strict=True):
-            if index < 0:
-                values[position] = value
-            else:
-                values[position][index] = value
-        return function(*values)
-
-    return function_of_masked
-
-
-def masked_operands(operands, mask):
-    return [operands[p] if i < 0 else operands[p][i] for p, i in mask]
-
-
 def batched(function, op):
     """The op with a batch dimension in front of the operands in its mask, and of every output."""
 
@@ -32,13 +12,13 @@ def batched(function, op):
         present = []
 
         def each(masked):
-            result = of_masked(function, operands, op.mask)(*masked)
+            result = op.of_chosen(function, operands)(*masked)
             many = isinstance(result, (tuple, list))
             results = list(result) if many else [result]
             present[:] = [many, [r is not None for r in results]]
             return [tf.convert_to_tensor(r) for r in results if r is not None]
 
-        found = iter(tf.vectorized_map(each, masked_operands(operands, op.mask), warn=False))
+        found = iter(tf.vectorized_map(each, op.chosen(operands), warn=False))
         many, there = present
         results = [next(found) if has else None for has in there]
         return results if many else results[0]
@@ -55,12 +35,12 @@ def pushforward(function, op):
 
     def push(*args):
         *operands, tangents = args
-        masked = [tf.identity(operand) for operand in masked_operands(operands, op.mask)]
+        masked = [tf.identity(operand) for operand in op.chosen(operands)]
         zero = tf.UnconnectedGradients.ZERO
         with tf.GradientTape() as outer:
             with tf.GradientTape() as inner:
                 inner.watch(masked)
-                result = of_masked(function, operands, op.mask)(*masked)
+                result = op.of_chosen(function, operands)(*masked)
                 outputs = list(result) if isinstance(result, (tuple, list)) else [result]
             chosen = [i for i, output in enumerate(outputs) if output is not None and _inexact(output)]
             cotangents = [tf.zeros_like(outputs[i]) for i in chosen]

@@ -187,10 +187,10 @@ class TorchEngine:
 
         native.register_post_accumulate_grad_hook(accumulated)
 
-    def custom(self, rule, inputs):
-        call = _RuleCall(rule, self.front)
-        natives = _Ruled.apply(call, *[tensor._native for tensor in inputs])
-        return [self.front.wrap(native) for native in natives[: len(call.carries)]]
+    def custom(self, call, inputs):
+        wrap = self.front.wrap
+        natives = _Ruled.apply(call, wrap, *[tensor._native for tensor in inputs])
+        return [wrap(native) for native in natives[: len(call.carries)]]
 
     def checkpoint(self, run, again):
         runs = iter((run,))
@@ -286,70 +286,42 @@ def _name(node):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
 
 
-class _RuleCall:
-    """One application of a rule: where the Tensors that it saved are found, and which outputs have a gradient."""
-
-    def __init__(self, rule, front) -> None:
-        self.rule, self.front = rule, front
-        self.saved = []
-        self.carries = []
-
-    def forward(self, natives):
-        inputs = [self.front.wrap(native) for native in natives]
-        with self.front.recording(False):
-            outputs, saved, self.carries = self.rule.forward(inputs)
-        results = [output._native for output in outputs]
-        results = [r.view_as(r) if any(r is native for native in natives) else r for r in results]
-        extras = []
-        self.saved = []
-        for tensor in saved:
-            for group, among in ((1, outputs), (0, inputs)):
-                place = next((i for i, member in enumerate(among) if member is tensor), None)
-                if place is not None and (group or tensor._native is natives[place]):
-                    self.saved.append((group, place))
-                    break
-            else:
-                self.saved.append((1, len(results) + len(extras)))
-                extras.append(tensor._native.detach())
-        return (*results, *extras)
-
-
 class _Ruled(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(call, *natives):
-        return call.forward(natives)
+    def forward(call, wrap, *natives):
+        results = [result._native for result in call.forward([wrap(native) for native in natives])]
+        count = len(call.carries)
+        outputs = [r.view_as(r) if any(r is native for native in natives) else r for r in results[:count]]
+        return (*outputs, *[extra.detach() for extra in results[count:]])
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        call, *natives = inputs
-        ctx.call = call
+        call, wrap, *natives = inputs
+        ctx.call, ctx.wrap = call, wrap
         ctx.set_materialize_grads(False)
-        saved = [(natives, output)[group][place] for group, place in call.saved]
+        saved = call.saved(natives, output)
         ctx.save_for_backward(*saved)
         ctx.save_for_forward(*saved)
         count = len(call.carries)
-        ctx.mark_non_differentiable(
-            *output[count:], *[o for o, c in zip(output, call.carries, strict=False) if not c]
-        )
+        constant = [o for o, carries in zip(output, call.carries, strict=False) if not carries]
+        ctx.mark_non_differentiable(*output[count:], *constant)
 
     @staticmethod
     def backward(ctx, *cotangents):
-        call = ctx.call
-        wrap = call.front.wrap
-        given = [None if c is None else wrap(c) for c in cotangents[: len(call.carries)]]
+        wrap = ctx.wrap
+        given = [None if c is None else wrap(c) for c in cotangents[: len(ctx.call.carries)]]
         if all(c is None for c in given):
             return (None,) * len(ctx.needs_input_grad)
-        found = call.rule.backward([wrap(native) for native in ctx.saved_tensors], given, ctx.needs_input_grad[1:])
-        return None, *[None if tensor is None else tensor._native for tensor in found]
+        found = ctx.call.backward([wrap(native) for native in ctx.saved_tensors], given, ctx.needs_input_grad[2:])
+        return None, None, *[None if tensor is None else tensor._native for tensor in found]
 
     @staticmethod
-    def jvp(ctx, _, *tangents):
-        call = ctx.call
-        wrap = call.front.wrap
+    def jvp(ctx, _call, _wrap, *tangents):
+        wrap = ctx.wrap
         given = [None if t is None else wrap(t) for t in tangents]
-        found = call.rule.jvp([wrap(native) for native in ctx.saved_tensors], given)
+        found = ctx.call.jvp([wrap(native) for native in ctx.saved_tensors], given)
         return tuple(None if tensor is None else tensor._native for tensor in found)
 
 

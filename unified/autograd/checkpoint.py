@@ -46,13 +46,12 @@ def checkpoint(
     start = [state._native for state in rewound]
 
     def again() -> list[Tensor]:
-        given = iter(kept)
-        args, kwargs = _structure.unflatten(call, lambda: next(given))
+        args, kwargs = _structure.unflatten(call, kept)
         outputs: list[Tensor] = []
         with state_of(rewound, start):
             _structure.flatten(function(*args, **kwargs), outputs)
         return outputs
 
-    outputs = iter(engine_of(leaves[0]).checkpoint(run, again))
+    outputs = engine_of(leaves[0]).checkpoint(run, again)
     results.clear()
-    return _structure.unflatten(layout[0], lambda: next(outputs))
+    return _structure.unflatten(layout[0], outputs)

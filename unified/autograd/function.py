@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from unified._custom import RuleCall
 from unified._dispatch import tracing
 from unified._engine import engine_of
 from unified._recording import recording
@@ -277,7 +278,7 @@ class Function:
                 f"{cls.__name__}: operands live on several backends, {' and '.join(names)}; move them to one with "
                 f"x.to(backend={names[0]!r})"
             )
-        outputs = engine_of(tensors[0]).custom(rule, tensors)
+        outputs = engine_of(tensors[0]).custom(RuleCall(rule), tensors)
         for index, position in enumerate(rule.dirty):
             if position is not None:
                 outputs[index] = args[position]._assign(outputs[index], reshapes=True)

@@ -206,7 +206,7 @@ class GradientTape:
             return list(found)
 
         found = self._derive(leaves, derive, unconnected_gradients)
-        return _nested(structure, found)
+        return _structure.unflatten(structure, found)
 
     def jacobian(self, target: Tensor, sources: Any, unconnected_gradients: Unconnected = "none") -> Any:
         """The derivative of each element of ``target``: Tensors of shape ``target.shape + source.shape``.
@@ -223,7 +223,7 @@ class GradientTape:
         results = [
             None if j is None else j.reshape(*shape, *source.shape) for j, source in zip(found, leaves, strict=True)
         ]
-        return _nested(structure, results)
+        return _structure.unflatten(structure, results)
 
     def batch_jacobian(self, target: Tensor, source: Tensor, unconnected_gradients: Unconnected = "none") -> Any:
         """The Jacobian of each sample: ``(batch, *target.shape[1:], *source.shape[1:])``.
@@ -318,11 +318,6 @@ def _members(value: Any) -> list[Tensor | None]:
     if value is None or isinstance(value, Tensor):
         return [value]
     return [member for part in (value.values() if isinstance(value, dict) else value) for member in _members(part)]
-
-
-def _nested(structure: Any, results: list[Tensor | None]) -> Any:
-    following = iter(results)
-    return _structure.unflatten(structure, lambda: next(following))
 
 
 def _units(target: Tensor, count: int) -> Tensor:

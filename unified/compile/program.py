@@ -158,7 +158,6 @@ class Entry:
     def call(self, leaves: list[Tensor]) -> Any:
         plan = self._plan
         results = self._run(leaves)
-        outputs = iter(results[: plan.outputs])
         cursor = plan.outputs
         for slot in plan.donated:
             holder = slot.holder()
@@ -178,7 +177,7 @@ class Entry:
             held = engine_of(leaf).read_grad(leaf)
             engine_of(leaf).write_grad(leaf, results[cursor] if held is None else held + results[cursor])
             cursor += 1
-        return structure.unflatten(plan.output, lambda: next(outputs))
+        return structure.unflatten(plan.output, results[: plan.outputs])
 
 
 def trace(function: Callable[..., Any], backend: Backend, call: Any, leaves: list[Tensor]) -> Entry:
@@ -208,8 +207,7 @@ def _discover(function: Callable[..., Any], backend: Backend, call: Any, leaves:
     def run(natives: list[Native]) -> list[Native]:
         arguments = [wrap(native) for native in natives]
         _prepare(arguments, requires)
-        iterator = iter(arguments)
-        args, kwargs = structure.unflatten(call, lambda: next(iterator))
+        args, kwargs = structure.unflatten(call, arguments)
         tracer = StateTracer(backend, arguments)
         results: list[Tensor] = []
         try:
@@ -256,8 +254,7 @@ def _body(
         bound = [argument._native for argument in arguments]
         tracer = StateTracer(backend, arguments)
         results: list[Tensor] = []
-        iterator = iter(arguments)
-        args, kwargs = structure.unflatten(call, lambda: next(iterator))
+        args, kwargs = structure.unflatten(call, arguments)
         slots = zip([*plan.donated, *plan.kept], [*donated, *kept], strict=True)
         values = {(id(slot.tensor), slot.is_grad): (slot.tensor, given) for slot, given in slots}
         try:

@@ -32,8 +32,7 @@ def flatten(value: Any) -> tuple[list[Tensor], Any]:
 
 def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
     """``leaves`` in that structure."""
-    members = iter(leaves)
-    return _structure.unflatten(structure, lambda: next(members))
+    return _structure.unflatten(structure, leaves)
 
 
 def representative(transform: str, tensors: Sequence[Tensor]) -> Tensor:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unified._dispatch import table
+from unified._levels import entered
 from unified._tensor import Tensor
-from unified._transforms import entered, transforms_of
+from unified._transforms import transforms_of
 from unified.errors import ArgumentError, FunctionTransformError, ShapeError
 from unified.func._arguments import flatten, name_of, representative, unflatten
 
@@ -114,6 +115,18 @@ def _part(tensors: Sequence[Tensor], dims: Sequence[int | None], start: int, len
     return [t if dim is None else t.narrow(dim, start, length) for t, dim in zip(tensors, dims, strict=True)]
 
 
+def _parts(dims: Any, value: Any) -> list[tuple[Any, Any]] | None:
+    """Of a tuple, list or dict each member with its part of ``dims``, or None where that has another structure."""
+    members = list(value.values()) if isinstance(value, dict) else list(value)
+    if dims is None or isinstance(dims, int):
+        return [(dims, member) for member in members]
+    if isinstance(value, dict) and isinstance(dims, dict) and dims.keys() == value.keys():
+        return [(dims[key], member) for key, member in value.items()]
+    if isinstance(dims, (tuple, list)) and not isinstance(value, dict) and len(dims) == len(value):
+        return list(zip(dims, members, strict=True))
+    return None
+
+
 def _spread(name: str, in_dims: Any, args: Any) -> list[Any]:
     """``in_dims`` for each Tensor in ``args``, flat."""
 
@@ -123,19 +136,13 @@ def _spread(name: str, in_dims: Any, args: Any) -> list[Any]:
                 raise ArgumentError(f"vmap({name}): in_dims has {dims!r} for a Tensor; it must be an int or None")
             return [dims]
         if isinstance(value, (tuple, list, dict)):
-            members = list(value.values()) if isinstance(value, dict) else list(value)
-            if dims is None or isinstance(dims, int):
-                parts = [dims] * len(members)
-            elif isinstance(value, dict) and isinstance(dims, dict) and dims.keys() == value.keys():
-                parts = [dims[key] for key in value]
-            elif isinstance(dims, (tuple, list)) and not isinstance(value, dict) and len(dims) == len(value):
-                parts = list(dims)
-            else:
+            parts = _parts(dims, value)
+            if parts is None:
                 raise ArgumentError(
                     f"vmap({name}): in_dims={in_dims} does not fit the structure of the arguments: {dims!r} stands "
                     f"for a {type(value).__name__} of {len(value)}"
                 )
-            return [dim for part, member in zip(parts, members, strict=True) for dim in walk(part, member)]
+            return [dim for part, member in parts for dim in walk(part, member)]
         inner = flatten(value)[0]
         if dims is not None and not inner:
             raise ArgumentError(
@@ -169,21 +176,15 @@ def _spread_out(name: str, out_dims: Any, result: Any) -> list[int | None]:
 
     def walk(dims: Any, value: Any) -> list[Any]:
         if isinstance(value, (tuple, list, dict)):
-            members = list(value.values()) if isinstance(value, dict) else list(value)
-            if dims is None or isinstance(dims, int):
-                parts = [dims] * len(members)
-            elif isinstance(value, dict) and isinstance(dims, dict) and dims.keys() == value.keys():
-                parts = [dims[key] for key in value]
-            elif isinstance(dims, (tuple, list)) and not isinstance(value, dict) and len(dims) == len(value):
-                parts = list(dims)
-            elif isinstance(dims, tuple) and len(dims) == 1:
+            parts = _parts(dims, value)
+            if parts is None and isinstance(dims, tuple) and len(dims) == 1:
                 return walk(dims[0], value)
-            else:
+            if parts is None:
                 raise ArgumentError(
                     f"vmap({name}): out_dims={out_dims} does not fit the structure of the outputs: {dims!r} stands "
                     f"for a {type(value).__name__} of {len(value)}"
                 )
-            return [dim for part, member in zip(parts, members, strict=True) for dim in walk(part, member)]
+            return [dim for part, member in parts for dim in walk(part, member)]
         if isinstance(dims, tuple) and len(dims) == 1:
             dims = dims[0]
         if dims is not None and (not isinstance(dims, int) or isinstance(dims, bool)):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from unified._transforms import entered, transforms_of
+from unified._levels import entered
+from unified._transforms import transforms_of
 from unified.errors import DTypeError, FunctionTransformError, OperandError, ShapeError
 from unified.func._arguments import differentiable, flatten, only_tensors, representative, unflatten, with_aux
 from unified.func.reverse import vjp

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from unified._levels import entered
 from unified._recording import recording
 from unified._tensor import Tensor
-from unified._transforms import entered, transforms_of
+from unified._transforms import transforms_of
 from unified.errors import FunctionTransformError, ShapeError
 from unified.func._arguments import (
     Argnums,
