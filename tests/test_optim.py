@@ -142,7 +142,7 @@ def test_one_step_is_one_op(backend, monkeypatch):
     calls = []
     from unified import _dispatch
 
-    entry = _dispatch.table["adam_update"]
+    entry = _dispatch.table["optimizer_update"]
     kind = type(twins.ours[0]._native)
     function = entry.implementations[kind]
     monkeypatch.setitem(entry.implementations, kind, lambda *args: calls.append(1) or function(*args))
