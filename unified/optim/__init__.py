@@ -3,10 +3,12 @@
 from unified.optim import lr_scheduler
 from unified.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from unified.optim.adaptive import Adadelta, Adagrad, RMSprop, Rprop
+from unified.optim.factored import Adafactor, Muon
+from unified.optim.large_batch import LAMB, Lion
 from unified.optim.optimizer import Optimizer
 from unified.optim.sgd import ASGD, SGD
 
 __all__ = [
-    "ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop",
-    "SGD", "lr_scheduler",
+    "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LAMB", "Lion", "Muon", "NAdam",
+    "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "lr_scheduler",
 ]  # fmt: skip

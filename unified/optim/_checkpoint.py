@@ -84,7 +84,7 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
         scalars = optimizer._scalars(merged)
         for param, index in zip(group["params"], options["params"], strict=True):
             held, saved = optimizer.state[param], state_dict["state"].get(index, {})
-            for name in optimizer._moments(merged):
+            for name in optimizer._moments(merged, optimizer._kind(param)):
                 if name not in held:
                     held[name] = optimizer._initial(name, param, merged)
                 value = saved.get(name)
@@ -111,10 +111,10 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
 def _share(optimizer: Optimizer, group: ParamGroup, counts: Mapping[int, dict[str, float]]) -> None:
     """Parameters with the same numbers share them; Tensors that a compiled step knows stay in use."""
     names = group.rule.scalars
-    shared: dict[tuple[float, ...], dict[str, Tensor]] = {}
+    shared: dict[tuple[Any, ...], dict[str, Tensor]] = {}
     for param in group["params"] if names else ():
         state, numbers = optimizer.state[param], counts[id(param)]
-        key = tuple([numbers[name] for name in names])
+        key = (optimizer._kind(param), *[numbers[name] for name in names])
         if key not in shared:
             taken = any(state.get(names[0]) is found[names[0]] for found in shared.values())
             shared[key] = {

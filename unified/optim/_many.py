@@ -66,11 +66,11 @@ class Many:
     def __neg__(self) -> Many:
         return Many(foreach(self.tensors, [], "neg"))
 
-    def maximum(self, other: Many | Tensor) -> Many:
+    def maximum(self, other: Many | Tensor | float) -> Many:
         """The larger of the two, element by element."""
         return self._with("maximum", other)
 
-    def minimum(self, other: Many | Tensor) -> Many:
+    def minimum(self, other: Many | Tensor | float) -> Many:
         """The smaller of the two, element by element."""
         return self._with("minimum", other)
 

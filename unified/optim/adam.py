@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from unified._tensor import Tensor
@@ -21,7 +21,7 @@ class _Adaptive(Optimizer):
     def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {**beta_numbers(options), "eps": float(options["eps"])}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq")
 
 
@@ -67,8 +67,8 @@ class Adam(_Adaptive):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        moments = super()._moments(options)
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        moments = super()._moments(options, kind)
         return (*moments, "max_exp_avg_sq") if options["amsgrad"] else moments
 
     @staticmethod
@@ -121,7 +121,7 @@ class Adamax(_Adaptive):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("exp_avg", "exp_inf")
 
     @staticmethod

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from unified._tensor import Tensor
-from unified.ops.elementwise import maximum, minimum
 from unified.ops.search import where
 from unified.optim._options import decay_rate, require
 from unified.optim._update import Update
@@ -48,7 +47,7 @@ class Adagrad(Optimizer):
     def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {"lr_decay": float(options["lr_decay"]), "eps": float(options["eps"])}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("sum",)
 
     def _initial(self, name: str, param: Tensor, options: Mapping[str, Any]) -> Tensor:
@@ -94,7 +93,7 @@ class Adadelta(Optimizer):
     def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {**decay_rate("rho", options["rho"]), "eps": float(options["eps"])}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
     @staticmethod
@@ -136,7 +135,7 @@ class RMSprop(Optimizer):
         alpha = decay_rate("alpha", options["alpha"])
         return {**alpha, "eps": float(options["eps"]), "momentum": float(options["momentum"])}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         momentum = ("momentum_buffer",) if options["momentum"] > 0 else ()
         return ("square_avg", *momentum, *(("grad_avg",) if options["centered"] else ()))
 
@@ -185,7 +184,7 @@ class Rprop(Optimizer):
         (shrink, grow), (least, most) = options["etas"], options["step_sizes"]
         return {"shrink": float(shrink), "grow": float(grow), "least": float(least), "most": float(most)}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("prev", "step_size")
 
     def _initial(self, name: str, param: Tensor, options: Mapping[str, Any]) -> Tensor:
@@ -201,9 +200,9 @@ class Rprop(Optimizer):
 
         def resize(size: Tensor, sign: Tensor) -> Tensor:
             size = where(first, rate, size)  # a schedule may have changed lr since construction
-            factor = where(sign > 0, update["grow"], where(sign < 0, update["shrink"], 1.0))
-            return minimum(maximum(size * factor, update["least"]), update["most"])
+            return size * where(sign > 0, update["grow"], where(sign < 0, update["shrink"], 1.0))
 
-        sizes = update["step_size"] = update["step_size"].each(resize, sign)
+        sizes = update["step_size"].each(resize, sign).maximum(update["least"]).minimum(update["most"])
+        update["step_size"] = sizes
         kept = update["prev"] = update.grad.each(lambda grad, sign: where(sign < 0, 0.0, grad), sign)
         update.param = update.param - kept.sign() * sizes

@@ -80,8 +80,12 @@ class Optimizer:
         """What else the update depends on, fixed in its program."""
         return {"maximize": bool(options.get("maximize"))}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Names of the Tensors that each parameter has as state."""
+    def _kind(self, param: Tensor) -> Hashable:
+        """What sets parameters with different moments apart; those of one kind are updated together."""
+        return None
+
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        """Names of the Tensors that each parameter of that kind has as state."""
         return ()
 
     def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
@@ -155,15 +159,17 @@ class Optimizer:
 
     def _complete(self, group: ParamGroup) -> None:
         """Makes the state that the group's present options need and its parameters have not."""
-        rule = group.rule
-        fresh = {name: scalar(value, group["params"][0]) for name, value in self._scalars(group).items()}
+        fresh: dict[Hashable, dict[str, Tensor]] = {}
+        names = group.rule.scalars
         for param in group["params"]:
-            state = self.state[param]
-            for name in rule.moments:
+            state, kind = self.state[param], self._kind(param)
+            for name in self._moments(group, kind):
                 if name not in state:
                     state[name] = self._initial(name, param, group)
-            for name in rule.scalars:
-                state.setdefault(name, fresh[name])
+            if names and names[0] not in state:
+                if kind not in fresh:
+                    fresh[kind] = {name: scalar(value, param) for name, value in self._scalars(group).items()}
+                state.update(fresh[kind])
 
     def _check_params(self, params: list[Any], differentiable: bool) -> None:
         if not params:
@@ -220,15 +226,17 @@ class Optimizer:
         for group in self.param_groups:
             rule = group.rule
             for params, grads in self._active(group):
-                self._apply(group, rule, params, grads)
+                kind = self._kind(params[0])
+                own = rule if kind is None else rule._replace(moments=self._moments(group, kind))
+                self._apply(group, own, params, grads)
         return loss
 
     def _active(self, group: ParamGroup) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
-        """The parameters with gradients, and these, by the step count that they share."""
+        """The parameters with gradients, and these, by kind and by the step count that they share."""
         traced = tracing() is not None
         if not traced:
             self._complete(group)
-        batches: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        batches: dict[Any, tuple[list[Tensor], list[Tensor]]] = {}
         idle = []
         leading = group.rule.scalars[:1]
         for param in group["params"]:
@@ -236,7 +244,7 @@ class Optimizer:
             if grad is None:
                 idle.append(param)
                 continue
-            shared = id(self.state[param][leading[0]]) if leading else 0
+            shared = id(self.state[param][leading[0]]) if leading else self._kind(param)
             params, grads = batches.setdefault(shared, ([], []))
             params.append(param)
             grads.append(grad)
@@ -258,7 +266,7 @@ class Optimizer:
     def _apply(self, group: ParamGroup, rule: Rule, params: list[Tensor], grads: list[Tensor]) -> None:
         tracer = tracing()
         if tracer is not None:
-            tracer.read_flag(group.guard, rule)  # type: ignore[arg-type]
+            tracer.read_flag(group.guard, group.rule)  # type: ignore[arg-type]
         held: Mapping[str, Any] = group.values if tracer is None else group.tensors
         states = [self.state[param] for param in params]
         moments = [state[name] for name in rule.moments for state in states]

@@ -58,7 +58,7 @@ class SGD(Optimizer):
     def _flags(self, options: Mapping[str, Any]) -> dict[str, Hashable]:
         return {**super()._flags(options), "nesterov": bool(options["nesterov"])}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("momentum_buffer",) if options["momentum"] else ()
 
     def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
@@ -100,7 +100,7 @@ class ASGD(Optimizer):
     def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {name: float(options[name]) for name in ("lambd", "alpha", "t0")}
 
-    def _moments(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("ax",)
 
     def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
