@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from unified._dispatch import composite
 from unified._tensor import Tensor
+from unified.ops.complex import view_as_complex, view_as_real
 from unified.optim._many import Many
 
 
@@ -73,12 +74,12 @@ def optimizer_update(
 
 
 def _real(tensors: Sequence[Tensor], pairs: Sequence[bool]) -> list[Tensor]:
-    return [t.view_as_real() if pair and t.is_complex() else t for t, pair in zip(tensors, pairs, strict=True)]
+    return [view_as_real(t) if pair and t.is_complex() else t for t, pair in zip(tensors, pairs, strict=True)]
 
 
 def _restored(updated: Many, before: Sequence[Tensor], pairs: Sequence[bool]) -> list[Tensor]:
     return [
-        (new.view_as_complex() if pair and old.is_complex() else new).to(old.dtype)
+        (view_as_complex(new) if pair and old.is_complex() else new).to(old.dtype)
         for new, old, pair in zip(updated.tensors, before, pairs, strict=True)
     ]
 

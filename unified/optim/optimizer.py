@@ -272,7 +272,8 @@ class Optimizer:
         moments = [state[name] for name in rule.moments for state in states]
         scalars = [states[0][name] for name in rule.scalars]
         numbers = [group[name] if name in DYNAMIC else held[name] for name in rule.numbers]
-        results = optimizer_update(params, grads, moments, scalars, numbers, rule, group.decays or tracer is not None)
+        decays = "weight_decay" in rule.numbers and (group.decays or tracer is not None)
+        results = optimizer_update(params, grads, moments, scalars, numbers, rule, decays)
         self._store([*params, *moments, *scalars], results, bool(group.get("differentiable")))
 
     def _store(self, targets: Sequence[Tensor], results: Sequence[Tensor], differentiable: bool = False) -> None:
