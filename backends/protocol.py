@@ -53,6 +53,7 @@ Place = device
 FAMILIES = (
     "activation",
     "arithmetic",
+    "bridges",
     "complex",
     "contraction",
     "convolution",

@@ -1,7 +1,7 @@
 """Arithmetic on many Tensors at once, in which update rules are written.
 
-An operator on :class:`Many` is one op over the whole list. Within an update it costs nothing on JAX and TensorFlow, where
-the update is one program; on PyTorch it is one ``_foreach`` kernel.
+An operator on :class:`Many` is one op over the whole list. Within an update it costs nothing on JAX and
+TensorFlow, where the update is one program; on PyTorch it is one ``_foreach`` kernel.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _KINDS: dict[str, Callable[..., Any]] = {
 
 @composite
 def foreach(tensors: Sequence[Tensor], others: Sequence[Operand], kind: str) -> tuple[Tensor, ...]:  # noqa: F821
-    """``kind`` (``"add"``, ``"mul"``, ``"sqrt"``, ...) of each Tensor, with its own of ``others`` or with the one there is.
+    """``kind`` (``"add"``, ``"sqrt"``, ...) of each Tensor, with its own of ``others`` or the one there is.
 
     The results have the dtypes that the arithmetic gives them.
+
     """
     function = _KINDS[kind]
     if not others:
@@ -41,7 +42,7 @@ def foreach(tensors: Sequence[Tensor], others: Sequence[Operand], kind: str) -> 
 
 
 class Many:
-    """A list of Tensors that adds, multiplies and so on member by member, with another list, a number or a 0-d Tensor."""
+    """A list of Tensors that adds, multiplies and so on member by member, with a list, a number or a 0-d Tensor."""
 
     __slots__ = ("tensors",)
 

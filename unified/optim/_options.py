@@ -10,7 +10,7 @@ from unified.errors import ArgumentError
 
 
 def decay_rate(name: str, beta: float) -> dict[str, float]:
-    """``beta``, ``1 - beta`` and ``log(beta)``, each rounded on its own: in float32, ``1 - 0.999`` has lost 3 digits."""
+    """``beta``, ``1 - beta`` and ``log(beta)``, each rounded on its own: float32's ``1 - 0.999`` lost 3 digits."""
     beta = float(beta)
     return {name: beta, f"1-{name}": 1.0 - beta, f"log {name}": math.log(beta) if beta else -math.inf}
 

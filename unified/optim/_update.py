@@ -20,7 +20,7 @@ class Rule(NamedTuple):
     numbers: tuple[str, ...]
     flags: tuple[tuple[str, Hashable], ...]
     decay: str | None
-    """Weight decay: ``"coupled"`` adds to the gradient, ``"decoupled"`` shrinks the parameter, None is the rule's own."""
+    """Weight decay: ``"coupled"`` into the gradient, ``"decoupled"`` into the parameter, None within the rule."""
 
 
 class Update(dict[str, Any]):

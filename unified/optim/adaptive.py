@@ -1,4 +1,4 @@
-"""Step sizes of each element's own from past squared gradients: Adagrad, Adadelta and RMSprop; and Rprop from signs."""
+"""Step sizes of each element's own from past squared gradients: Adagrad, Adadelta, RMSprop; and Rprop."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ class Adadelta(Optimizer):
     not_negative = ("lr", "weight_decay", "eps")
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0,
-        foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False, differentiable: bool = False,
+        self, params: Params, lr: float | Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
+        weight_decay: float = 0.0, foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:  # fmt: skip
         defaults = {
             "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,

@@ -23,7 +23,7 @@ class Adafactor(Optimizer):
     Shazeer and Stern, ICML 2018 (https://arxiv.org/abs/1804.04235), in PyTorch's variant.
 
     Args:
-        params: real Tensors, or dicts with ``params`` and options. Those with fewer than 2 dimensions are not factored.
+        params: real Tensors, or dicts with ``params`` and options; those below 2 dimensions are not factored.
         lr: the largest relative step: that of step ``t`` is ``min(lr, 1 / sqrt(t))``.
         beta2_decay: the weight of the newest square is ``t ** beta2_decay``.
         eps: smallest root mean square of an update's denominator (None for the dtype's epsilon), and of a parameter.
@@ -107,10 +107,11 @@ def _smallest(update: Update, like: Tensor) -> Any:
 
 
 class Muon(Optimizer):
-    """Momentum whose matrix is orthogonalised by Newton-Schulz steps (Jordan, 2024, https://kellerjordan.github.io/posts/muon).
+    """Momentum whose matrix is orthogonalised by Newton-Schulz steps.
 
-    As in PyTorch and in the author's code, the iteration is computed in bfloat16. For the 2-dimensional weights of hidden
-    layers; train biases, embeddings and the last layer with :class:`AdamW`.
+    Jordan, 2024 (https://kellerjordan.github.io/posts/muon). As in PyTorch and in the author's code, the iteration is
+    computed in bfloat16. For the 2-dimensional weights of hidden layers; train biases, embeddings and the last layer
+    with :class:`AdamW`.
 
     Args:
         params: 2-dimensional Tensors, or dicts with ``params`` and options.
@@ -121,7 +122,7 @@ class Muon(Optimizer):
         ns_coefficients: of the quintic ``a x + b x^3 + c x^5``; fixed in a compiled step.
         eps: smallest norm to divide by.
         ns_steps: how many iterations, below 100.
-        adjust_lr_fn: how the rate depends on the shape: ``"original"`` (or None) for ``sqrt(max(1, rows / columns))``,
+        adjust_lr_fn: how the rate depends on the shape: ``"original"`` or None for ``sqrt(max(1, rows / columns))``,
             ``"match_rms_adamw"`` for ``0.2 sqrt(max(rows, columns))``.
 
     Raises:
@@ -145,7 +146,9 @@ class Muon(Optimizer):
 
     def _validate(self, options: Mapping[str, Any]) -> None:
         known = (None, "original", "match_rms_adamw")
-        require(options["adjust_lr_fn"] in known, self, f"adjust_lr_fn must be one of {known}", options["adjust_lr_fn"])
+        require(
+            options["adjust_lr_fn"] in known, self, f"adjust_lr_fn must be one of {known}", options["adjust_lr_fn"]
+        )
         coefficients = options["ns_coefficients"]
         require(len(coefficients) == 3, self, "ns_coefficients must be three numbers", coefficients)
         require(options["ns_steps"] < 100, self, "ns_steps must be below 100", options["ns_steps"])
@@ -194,10 +197,8 @@ class Muon(Optimizer):
         update.param = update.param - direction.each(step)
 
 
-def orthogonalized(
-    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
-) -> Tensor:
-    """Nearly ``U V^T`` of ``matrix (rows, columns) = U S V^T``, in bfloat16: ``steps`` quintic Newton-Schulz steps."""
+def orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """Nearly ``U V^T`` of ``matrix (rows, columns) = U S V^T``, by quintic Newton-Schulz steps in bfloat16."""
     a, b, c = coefficients
     rows, columns = matrix.shape
     x = _rounded(matrix.T if rows > columns else matrix)
@@ -209,5 +210,5 @@ def orthogonalized(
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """To bfloat16 and back: a kernel's float32 accumulator is rounded once, also where a framework has no such kernel."""
+    """To bfloat16 and back: what a kernel with a float32 accumulator rounds to, on every framework."""
     return x.to(bfloat16).to(float32)

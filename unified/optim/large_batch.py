@@ -64,9 +64,10 @@ class Lion(Optimizer):
 
 
 class LAMB(Optimizer):
-    """Adam whose step has a size in proportion to its parameter's norm (You et al., ICLR 2020, https://arxiv.org/abs/1904.00962).
+    """Adam whose step has a size in proportion to its parameter's norm.
 
-    Algorithm 2 of the paper: with ``u = m' / (sqrt(v') + eps) + weight_decay * param``, the bias of both moments corrected,
+    You et al., ICLR 2020 (https://arxiv.org/abs/1904.00962), algorithm 2: with
+    ``u = m' / (sqrt(v') + eps) + weight_decay * param``, the bias of both moments corrected,
     ``param -= lr * |param| / |u| * u``; the ratio is 1 where either norm is 0.
 
     Args:

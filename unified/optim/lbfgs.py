@@ -224,5 +224,7 @@ def _here(value: Any, like: Tensor) -> Any:
         return value.detach().to(backend=like.backend, device=like.device)
     if hasattr(value, "__array__"):
         array = np.asarray(value)
-        return wrap(backends_by_type[type(like._native)].from_numpy(array, from_numpy_dtype(array.dtype), like.device))
+        return wrap(
+            backends_by_type[type(like._native)].from_numpy(array, from_numpy_dtype(array.dtype), like.device)
+        )
     return value

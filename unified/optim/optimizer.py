@@ -27,8 +27,8 @@ class Optimizer:
 
     Three of PyTorch's arguments choose between its own implementations and change nothing here: an update is always
     one op over all parameters (``foreach``, ``fused``) whose counts are Tensors (``capturable``). With
-    ``differentiable=True`` gradients flow through ``step()``, back to gradients, state and a ``lr`` that requires grad;
-    the parameters must then not be leaves.
+    ``differentiable=True`` gradients flow through ``step()``, back to gradients, state and an ``lr`` that requires
+    grad; the parameters must then not be leaves.
 
     Args:
         params: Tensors that require grad, pairs of names and Tensors, or dicts with ``params`` and their own options.
@@ -218,11 +218,14 @@ class Optimizer:
             hook(self, args, kwargs)
         return loss
 
+    def _loss(self, closure: Callable[[], Any] | None) -> Any:
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
+
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = self._loss(closure)
         for group in self.param_groups:
             rule = group.rule
             for params, grads in self._active(group):

@@ -12,8 +12,8 @@ from unified.optim.lr_scheduler.factors import (
     ExponentialLR,
     LambdaLR,
     LinearLR,
-    MultiplicativeLR,
     MultiStepLR,
+    MultiplicativeLR,
     PolynomialLR,
     StepLR,
 )

@@ -58,7 +58,9 @@ class SequentialLR(_ComposedLR):
     ) -> None:
         self._take(schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
-            raise ArgumentError(f"SequentialLR: {len(schedulers)} schedules need one milestone less, not {len(milestones)}")
+            raise ArgumentError(
+                f"SequentialLR: {len(schedulers)} schedules need one milestone less, not {len(milestones)}"
+            )
         self._milestones = list(milestones)
         self.last_epoch = last_epoch + 1
         for group in optimizer.param_groups:  # each of them has taken its first step already

@@ -28,9 +28,7 @@ class CosineAnnealingLR(LRScheduler):
             return [least + (base - least) * wave / 2 for base in self.base_lrs]
         if (epoch - 1 - period) % (2 * period) == 0:  # the recursion's denominator is 0 at the turning point
             wave = 1 - math.cos(math.pi / period)
-            return [
-                rate + (base - least) * wave / 2 for base, rate in zip(self.base_lrs, self._rates(), strict=True)
-            ]
+            return [rate + (base - least) * wave / 2 for base, rate in zip(self.base_lrs, self._rates(), strict=True)]
         ratio = (1 + math.cos(math.pi * epoch / period)) / (1 + math.cos(math.pi * (epoch - 1) / period))
         return [ratio * (rate - least) + least for rate in self._rates()]
 

@@ -25,7 +25,9 @@ class MultiplicativeLR(FunctionLR):
         """See :class:`LRScheduler`."""
         if self._is_initial:
             return self._rates()
-        return [rate * function(self.last_epoch) for rate, function in zip(self._rates(), self.lr_lambdas, strict=True)]
+        return [
+            rate * function(self.last_epoch) for rate, function in zip(self._rates(), self.lr_lambdas, strict=True)
+        ]
 
 
 class StepLR(LRScheduler):
@@ -108,7 +110,9 @@ class LinearLR(LRScheduler):
 
     def _first_lr(self) -> list[float]:
         rise = self.end_factor - self.start_factor
-        return [base * (self.start_factor + rise * min(self.total_iters, 0) / self.total_iters) for base in self.base_lrs]
+        return [
+            base * (self.start_factor + rise * min(self.total_iters, 0) / self.total_iters) for base in self.base_lrs
+        ]
 
 
 class ExponentialLR(LRScheduler):
