@@ -11,7 +11,7 @@ from typing import Any
 
 from unified._dispatch import composite
 from unified._tensor import Tensor
-from unified.ops.elementwise import maximum, minimum
+from unified.ops.elementwise import Operand, maximum, minimum
 
 _KINDS: dict[str, Callable[..., Any]] = {
     "add": lambda x, y: x + y,
@@ -28,7 +28,7 @@ _KINDS: dict[str, Callable[..., Any]] = {
 
 
 @composite
-def foreach(tensors: Sequence[Tensor], others: Sequence[Operand], kind: str) -> tuple[Tensor, ...]:  # noqa: F821
+def foreach(tensors: Sequence[Tensor], others: Sequence[Operand], kind: str) -> tuple[Tensor, ...]:
     """``kind`` (``"add"``, ``"sqrt"``, ...) of each Tensor, with its own of ``others`` or the one there is.
 
     The results have the dtypes that the arithmetic gives them.
@@ -50,7 +50,7 @@ class Many:
         self.tensors = tensors
 
     def _with(self, kind: str, other: Many | Tensor | float) -> Many:
-        return Many(foreach(self.tensors, other.tensors if isinstance(other, Many) else [other], kind))  # type: ignore[list-item]
+        return Many(foreach(self.tensors, other.tensors if isinstance(other, Many) else [other], kind))
 
     def __add__(self, other: Many | Tensor | float) -> Many:
         return self._with("add", other)

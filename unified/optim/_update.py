@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from unified._dispatch import composite
 from unified._tensor import Tensor
 from unified.ops.complex import view_as_complex, view_as_real
+from unified.ops.elementwise import Operand
 from unified.optim._many import Many
 
 
@@ -41,7 +42,7 @@ def optimizer_update(
     grads: Sequence[Tensor],
     moments: Sequence[Tensor],
     scalars: Sequence[Tensor],
-    numbers: Sequence[Operand],  # type: ignore[name-defined]  # noqa: F821
+    numbers: Sequence[Operand],
     rule: Rule,
     decays: bool,
 ) -> tuple[Tensor, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from unified._tensor import Tensor
 from unified.ops.search import where
@@ -16,7 +16,7 @@ from unified.optim.optimizer import Optimizer, Params
 class _Adaptive(Optimizer):
     """What all of them share: two decay rates and ``eps``."""
 
-    not_negative = ("lr", "weight_decay", "eps")
+    not_negative: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "eps")
 
     def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
         return {**beta_numbers(options), "eps": float(options["eps"])}

@@ -52,7 +52,8 @@ class Adagrad(Optimizer):
 
     def _initial(self, name: str, param: Tensor, options: Mapping[str, Any]) -> Tensor:
         first = options["initial_accumulator_value"]
-        return param.detach().full_like(complex(first, first) if param.is_complex() else first)
+        filled: Tensor = param.detach().full_like(complex(first, first) if param.is_complex() else first)
+        return filled
 
     @staticmethod
     def _update(update: Update) -> None:
@@ -192,7 +193,8 @@ class Rprop(Optimizer):
         if name == "prev":
             return super()._initial(name, param, options)
         rate = float(options["lr"])
-        return param.detach().full_like(complex(rate, rate) if param.is_complex() else rate)
+        filled: Tensor = param.detach().full_like(complex(rate, rate) if param.is_complex() else rate)
+        return filled
 
     @staticmethod
     def _update(update: Update) -> None:

@@ -135,7 +135,7 @@ class TorchOptimizer(_Foreign):
         params = self._params
         present = tuple([index for index, param in enumerate(params) if param.grad is not None])
         if present:
-            grads = [params[index].grad for index in present]
+            grads = [param.grad for param in params if param.grad is not None]
             self._store(params, torch_optimizer_step([p.detach() for p in params], grads, present, self))
         return loss
 

@@ -73,7 +73,8 @@ class Adafactor(Optimizer):
         if name == "variance":
             return super()._initial(name, param, options)
         dim = -1 if name == "row_var" else -2
-        return param.detach().zeros_like().sum(dim, keepdim=True)
+        zeros: Tensor = param.detach().zeros_like().sum(dim, keepdim=True)
+        return zeros
 
     @staticmethod
     def _update(update: Update) -> None:
@@ -97,7 +98,8 @@ class Adafactor(Optimizer):
 
 
 def _root_mean_square(x: Tensor) -> Tensor:
-    return (x * x).mean().sqrt()
+    root: Tensor = (x * x).mean().sqrt()
+    return root
 
 
 def _smallest(update: Update, like: Tensor) -> Any:
@@ -185,16 +187,17 @@ class Muon(Optimizer):
         if update["nesterov"]:
             direction = grad.toward(direction, update["momentum"])
 
-        def step(matrix: Tensor) -> Tensor:
+        def move(matrix: Tensor) -> Tensor:
             rows, columns = matrix.shape
             if update["adjust"] == "match_rms_adamw":
                 ratio = 0.2 * math.sqrt(max(rows, columns))
             else:
                 ratio = math.sqrt(max(1.0, rows / columns))
             ortho = orthogonalized(matrix, update["coefficients"], update["steps"], update["eps"])
-            return ortho.to(matrix.dtype) * (update["lr"] * ratio)
+            step: Tensor = ortho.to(matrix.dtype) * (update["lr"] * ratio)
+            return step
 
-        update.param = update.param - direction.each(step)
+        update.param = update.param - direction.each(move)
 
 
 def orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:

@@ -204,8 +204,8 @@ class LBFGS(Optimizer):
 def _direction(state: dict[str, Any], grad: Tensor) -> Tensor:
     """Minus the approximate inverse Hessian times ``grad``, by the two loops of algorithm 7.4."""
     pairs = list(zip(state["old_dirs"], state["old_stps"], state["ro"], strict=True))
-    direction = -grad
-    weights = []
+    direction: Tensor = -grad
+    weights: list[Tensor] = []
     for change, moved, inverse in reversed(pairs):
         weight = moved.dot(direction) * inverse
         weights.append(weight)

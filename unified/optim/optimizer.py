@@ -98,7 +98,8 @@ class Optimizer:
 
     def _initial(self, name: str, param: Tensor, options: Mapping[str, Any]) -> Tensor:
         """A moment before the first update."""
-        return param.detach().zeros_like()
+        zeros: Tensor = param.detach().zeros_like()
+        return zeros
 
     @staticmethod
     def _update(update: Update) -> None:
@@ -270,7 +271,7 @@ class Optimizer:
         tracer = tracing()
         if tracer is not None:
             tracer.read_flag(group.guard, group.rule)  # type: ignore[arg-type]
-        held: Mapping[str, Any] = group.values if tracer is None else group.tensors
+        held: Mapping[str, Any] = group.floats if tracer is None else group.tensors
         states = [self.state[param] for param in params]
         moments = [state[name] for name in rule.moments for state in states]
         scalars = [states[0][name] for name in rule.scalars]

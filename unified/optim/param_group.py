@@ -56,7 +56,7 @@ class ParamGroup(dict[str, Any]):
         self._exact: dict[str, float] = {}
         self._numbers, self._rule = numbers, rule
         self.guard = Guard()
-        self.values: dict[str, float] = {}
+        self.floats: dict[str, float] = {}
         self.tensors: dict[str, Tensor] = {}
         self.decays = False
         super().__setitem__("params", options["params"])
@@ -110,9 +110,9 @@ class ParamGroup(dict[str, Any]):
         for name, value in values.items():
             if name not in self.tensors:
                 self.tensors[name] = scalar(value, like)
-            elif value != self.values[name]:
+            elif value != self.floats[name]:
                 self.tensors[name]._assign(scalar(value, like))
-        self.values = values
+        self.floats = values
         rule = self._rule(self)
         if rule != self.guard.training:
             self.guard.training = rule
