@@ -8,8 +8,8 @@ from unified.backends.protocol import Natives
 
 natives = Natives()
 
-_LISTS_ONLY = ("maximum", "minimum")
-"""Kernels that take a second list or a number, but no 0-d tensor."""
+_TAKES_SCALAR_TENSOR = ("mul", "div")
+"""Kernels that take one 0-d tensor for all, and leave it on its device."""
 
 
 @natives
@@ -20,10 +20,5 @@ def foreach(tensors, others, kind):
     if len(others) == len(tensors):
         return function(tensors, others)
     other = others[0]
-    if not isinstance(other, torch.Tensor):
-        return function(tensors, other)
-    if kind in _LISTS_ONLY:
-        return function(tensors, [other] * len(tensors))
-    if kind == "sub":
-        return torch._foreach_add(tensors, other, alpha=-1)
-    return function(tensors, other)
+    whole = not isinstance(other, torch.Tensor) or kind in _TAKES_SCALAR_TENSOR
+    return function(tensors, other if whole else [other] * len(tensors))

@@ -271,7 +271,7 @@ class Optimizer:
         tracer = tracing()
         if tracer is not None:
             tracer.read_flag(group.guard, group.rule)  # type: ignore[arg-type]
-        held: Mapping[str, Any] = group.floats if tracer is None else group.tensors
+        held: Mapping[str, Any] = group.floats if tracer is None and not group.wide else group.tensors
         states = [self.state[param] for param in params]
         moments = [state[name] for name in rule.moments for state in states]
         scalars = [states[0][name] for name in rule.scalars]

@@ -14,12 +14,13 @@ from unified.errors import ArgumentError, OperandError
 from unified.optim._update import Rule
 
 DYNAMIC = frozenset({"lr", "weight_decay"})
+_WIDE = (float64, complex128)
 
 
 def scalar(value: float, like: Tensor) -> Tensor:
     """A 0-d Tensor beside ``like``: float64 where that has 64 bits, else float32."""
     backend = backends_by_type[type(like._native)]
-    dtype = float64 if like.dtype in (float64, complex128) else float32
+    dtype = float64 if like.dtype in _WIDE else float32
     return wrap(backend.from_numpy(np.asarray(value, dtype.numpy), dtype, like.device))
 
 
@@ -59,6 +60,7 @@ class ParamGroup(dict[str, Any]):
         self.floats: dict[str, float] = {}
         self.tensors: dict[str, Tensor] = {}
         self.decays = False
+        self.wide = options["params"][0].dtype in _WIDE
         super().__setitem__("params", options["params"])
         for key, value in options.items():
             self._set(key, value)
