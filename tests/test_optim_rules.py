@@ -39,13 +39,22 @@ def pair(name, twins, options):
     return getattr(optim, name)(twins.ours, **plain(options)), getattr(torch.optim, name)(twins.theirs, **options)
 
 
-def shapes(name):
-    return [(7, 5), (3, 7)] if name == "Muon" else SHAPES
+FURTHER = [
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1, "maximize": True}),
+    ("Adam", {"lr": 0.01, "betas": (0.0, 0.9), "eps": 1e-3}),
+    ("RAdam", {"lr": 0.01, "betas": (0.5, 0.8)}),
+    ("ASGD", {"lr": 0.1, "t0": 3.0, "lambd": 0.1}),
+    ("Adafactor", {"eps": (1e-3, 1e-2), "d": 2.0}),
+    ("Muon", {"lr": 0.01, "adjust_lr_fn": "match_rms_adamw", "nesterov": False}),
+]
 
 
-@pytest.mark.parametrize(("name", "options"), list(cases(None)))
-def test_twenty_steps(backend, name, options):
-    twins = Twins(shapes(name))
+@pytest.mark.parametrize(("name", "options"), FURTHER)
+def test_options_that_pytorchs_cases_leave_out(backend, name, options):
+    twenty_steps(Twins(shapes(name)), name, options)
+
+
+def twenty_steps(twins, name, options):
     our, their = pair(name, twins, options)
     for _ in range(20):
         twins.feed()
@@ -53,6 +62,16 @@ def test_twenty_steps(backend, name, options):
         their.step()
     twins.compare()
     compare_state(our, their)
+
+
+def shapes(name):
+    return [(7, 5), (3, 7)] if name == "Muon" else SHAPES
+
+
+@pytest.mark.parametrize(("name", "options"), list(cases(None)))
+def test_twenty_steps(backend, name, options):
+    twins = Twins(shapes(name))
+    twenty_steps(twins, name, options)
     assert all(param.requires_grad and param.is_leaf for param in twins.ours)
 
 
@@ -91,14 +110,7 @@ def programs(step):
 
 @pytest.mark.parametrize(("name", "options"), list(cases({"Adam", "Rprop", "Adagrad"}, complex_too=True)))
 def test_complex_parameters(backend, name, options):
-    twins = Twins([(3, 2), (2,), ()], dtype=np.complex64)
-    our, their = pair(name, twins, options)
-    for _ in range(20):
-        twins.feed()
-        our.step()
-        their.step()
-    twins.compare()
-    compare_state(our, their)
+    twenty_steps(Twins([(3, 2), (2,), ()], dtype=np.complex64), name, options)
 
 
 @pytest.mark.parametrize("name", ["Adafactor", "Muon"])
