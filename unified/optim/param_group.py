@@ -40,6 +40,7 @@ class ParamGroup(dict[str, Any]):
     value, and :meth:`number` the very float that was written. All other numbers (``betas``, ``momentum``, ``eps``)
     stay Python's, and what the update makes of them is kept in :attr:`tensors` for compiled steps to read: a
     change takes effect without a retrace. A change of a flag, or of a momentum from or to 0, is another program.
+    A compiled step always decays weights, by 0 perhaps, so that ``weight_decay`` too may change.
 
     Args:
         options: ``params`` and all options.
