@@ -1,4 +1,4 @@
-"""Arithmetic on many tensors at once on PyTorch: its ``_foreach`` kernels."""
+"""Arithmetic on many tensors at once on PyTorch, by its ``_foreach`` kernels, and Muon's iteration."""
 
 from __future__ import annotations
 
@@ -22,3 +22,15 @@ def foreach(tensors, others, kind):
     other = others[0]
     whole = not isinstance(other, torch.Tensor) or kind in _TAKES_SCALAR_TENSOR
     return function(tensors, other if whole else [other] * len(tensors))
+
+
+@natives
+def orthogonalized(matrix, coefficients, steps, eps):
+    a, b, c = coefficients
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).to(torch.bfloat16)
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if tall else x).to(torch.float32)

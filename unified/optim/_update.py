@@ -56,8 +56,8 @@ def optimizer_update(
     update = Update(rule.flags)
     update.update(zip(rule.numbers, numbers, strict=True))
     update.update(zip(rule.scalars, scalars, strict=True))
-    update.update({name: Many(_real(held, pairs)) for name, held in zip(rule.moments, split, strict=True)})
-    update.param, update.grad, update.decays = Many(_real(params, pairs)), Many(_real(grads, pairs)), decays
+    update.update({name: Many.of(_real(held, pairs)) for name, held in zip(rule.moments, split, strict=True)})
+    update.param, update.grad, update.decays = Many.of(_real(params, pairs)), Many.of(_real(grads, pairs)), decays
     if update.get("maximize"):
         update.grad = -update.grad
     if decays and rule.decay == "coupled":

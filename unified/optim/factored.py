@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unified._dispatch import composite
 from unified._dtype import bfloat16, float32
 from unified._tensor import Tensor
 from unified.errors import ShapeError
@@ -200,6 +201,7 @@ class Muon(Optimizer):
         update.param = update.param - direction.each(move)
 
 
+@composite
 def orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Nearly ``U V^T`` of ``matrix (rows, columns) = U S V^T``, by quintic Newton-Schulz steps in bfloat16."""
     a, b, c = coefficients
