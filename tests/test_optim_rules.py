@@ -19,7 +19,7 @@ APART = {"SparseAdam", "LBFGS"}
 
 
 FUSED = 0.02
-"""Of the length of 20 steps: inductor's fusions leave out casts to bfloat16, so that a compiled program keeps bits which
+"""Of the length of 20 steps: inductor's fusions leave out casts to bfloat16, so that a program keeps bits which
 eager PyTorch rounds away, and Muon's five quintic iterations let that difference grow."""
 
 
