@@ -25,6 +25,21 @@ def foreach(tensors, others, kind):
 
 
 @natives
+def foreach_toward(tensors, others, weight):
+    if isinstance(weight, torch.Tensor):  # the kernels take a number only
+        change = torch._foreach_mul(torch._foreach_sub(others, tensors), weight)
+        return torch._foreach_add(tensors, change)
+    return torch._foreach_lerp(tensors, others, weight)
+
+
+@natives
+def foreach_add_square(tensors, others, weight):
+    if isinstance(weight, torch.Tensor):
+        return torch._foreach_add(tensors, torch._foreach_mul(torch._foreach_mul(others, others), weight))
+    return torch._foreach_addcmul(tensors, others, others, weight)
+
+
+@natives
 def orthogonalized(matrix, coefficients, steps, eps):
     a, b, c = coefficients
     tall = matrix.shape[0] > matrix.shape[1]

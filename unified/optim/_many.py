@@ -42,7 +42,16 @@ def foreach(tensors: Sequence[Tensor], others: Sequence[Operand], kind: str) -> 
     return tuple([function(tensor, other) for tensor, other in zip(tensors, beside, strict=True)])
 
 
-_foreach = table["foreach"]
+@composite
+def foreach_toward(tensors: Sequence[Tensor], others: Sequence[Tensor], weight: Operand) -> tuple[Tensor, ...]:
+    """``tensor + (other - tensor) * weight`` of each: running means, moved on."""
+    return tuple([tensor + (other - tensor) * weight for tensor, other in zip(tensors, others, strict=True)])
+
+
+@composite
+def foreach_add_square(tensors: Sequence[Tensor], others: Sequence[Tensor], weight: Operand) -> tuple[Tensor, ...]:
+    """``tensor + other ** 2 * weight`` of each."""
+    return tuple([tensor + other * other * weight for tensor, other in zip(tensors, others, strict=True)])
 
 
 class Many:
@@ -70,11 +79,11 @@ class Many:
     def _with(self, kind: str, *others: Many | Tensor | float) -> Many:
         beside: Sequence[Any] = ()
         for other in others:
-            if isinstance(other, Many):
-                beside = other.natives
-            else:
-                beside = [other._native if isinstance(other, Tensor) else other]
-        return Many(_foreach.implementations[type(self.natives[0])](self.natives, beside, kind))
+            beside = other.natives if isinstance(other, Many) else [_native(other)]
+        return self._run("foreach", beside, kind)
+
+    def _run(self, op: str, *arguments: Any) -> Many:
+        return Many(table[op].implementations[type(self.natives[0])](self.natives, *arguments))
 
     def __add__(self, other: Many | Tensor | float) -> Many:
         return self._with("add", other)
@@ -113,7 +122,11 @@ class Many:
 
     def toward(self, other: Many, weight: Tensor | float) -> Many:
         """``self + (other - self) * weight``: a running mean, moved on."""
-        return self + (other - self) * weight
+        return self._run("foreach_toward", other.natives, _native(weight))
+
+    def add_square(self, other: Many, weight: Tensor | float) -> Many:
+        """``self + other ** 2 * weight``."""
+        return self._run("foreach_add_square", other.natives, _native(weight))
 
     def each(self, function: Callable[..., Tensor], *others: Many) -> Many:
         """``function`` of each member and those of ``others`` beside it, for what is no arithmetic."""
@@ -121,7 +134,5 @@ class Many:
         return Many.of([function(*members) for members in zip(*columns, strict=True)])
 
 
-@composite
-def moved_toward(tensors: Sequence[Tensor], others: Sequence[Tensor], weight: Operand) -> tuple[Tensor, ...]:
-    """``tensors + (others - tensors) * weight``, of all in one op."""
-    return tuple(Many.of(tensors).toward(Many.of(others), weight).tensors)  # type: ignore[arg-type]
+def _native(value: Tensor | float) -> Any:
+    return value._native if isinstance(value, Tensor) else value

@@ -29,7 +29,7 @@ def move_moments(update: Update) -> None:
     """Moves the running means of the gradient and of its square on."""
     grad = update.grad
     update["exp_avg"] = update["exp_avg"].toward(grad, update["1-beta1"])
-    update["exp_avg_sq"] = update["exp_avg_sq"] * update["beta2"] + grad * grad * update["1-beta2"]
+    update["exp_avg_sq"] = (update["exp_avg_sq"] * update["beta2"]).add_square(grad, update["1-beta2"])
 
 
 class Adam(_Adaptive):

@@ -101,9 +101,9 @@ class Adadelta(Optimizer):
     @staticmethod
     def _update(update: Update) -> None:
         grad, eps = update.grad, update["eps"]
-        squares = update["square_avg"] = update["square_avg"] * update["rho"] + grad * grad * update["1-rho"]
+        squares = update["square_avg"] = (update["square_avg"] * update["rho"]).add_square(grad, update["1-rho"])
         delta = (update["acc_delta"] + eps).sqrt() / (squares + eps).sqrt() * grad
-        update["acc_delta"] = update["acc_delta"] * update["rho"] + delta * delta * update["1-rho"]
+        update["acc_delta"] = (update["acc_delta"] * update["rho"]).add_square(delta, update["1-rho"])
         update.param = update.param - delta * update["lr"]
 
 
@@ -144,7 +144,7 @@ class RMSprop(Optimizer):
     @staticmethod
     def _update(update: Update) -> None:
         grad = update.grad
-        spread = update["square_avg"] = update["square_avg"] * update["alpha"] + grad * grad * update["1-alpha"]
+        spread = update["square_avg"] = (update["square_avg"] * update["alpha"]).add_square(grad, update["1-alpha"])
         if "grad_avg" in update:
             mean = update["grad_avg"] = update["grad_avg"].toward(grad, update["1-alpha"])
             spread = spread - mean * mean

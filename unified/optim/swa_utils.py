@@ -16,7 +16,7 @@ from unified.nn.module import Module
 from unified.nn.normalization import _BatchNorm
 from unified.ops.creation import zeros
 from unified.ops.search import where
-from unified.optim._many import moved_toward
+from unified.optim._many import foreach_toward
 from unified.optim.lr_scheduler.swa import SWALR
 
 __all__ = [
@@ -72,7 +72,7 @@ def _check_decay(decay: float) -> None:
 
 
 def _move(averaged: Sequence[Tensor], current: Sequence[Tensor], weight: Tensor | float) -> None:
-    for target, result in zip(averaged, moved_toward(averaged, current, weight), strict=True):
+    for target, result in zip(averaged, foreach_toward(averaged, current, weight), strict=True):
         target.copy_(result)
 
 
