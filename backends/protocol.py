@@ -62,6 +62,7 @@ Place = device
 FAMILIES = (
     "activation",
     "arithmetic",
+    "bridges",
     "complex",
     "contraction",
     "convolution",

@@ -256,7 +256,9 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
     def rewrap(parameter: Parameter, value: Any) -> Any:
         if parameter.kind is ParameterKind.STATIC or value is None or isinstance(value, (bool, int, float, complex)):
             return value
-        return [wrap(v) for v in value] if parameter.kind is ParameterKind.SEQUENCE else wrap(value)
+        if parameter.kind is ParameterKind.SEQUENCE:
+            return [v if isinstance(v, (bool, int, float, complex)) else wrap(v) for v in value]
+        return wrap(value)
 
     def lifted(*natives: Any) -> Any:
         values = [rewrap(p, v) for p, v in zip(parameters, natives, strict=True)]

@@ -1,71 +1,39 @@
-"""Adam and AdamW."""
+"""Adam and what descends from it: AdamW, Adamax, NAdam and RAdam."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar
 
-from unified._dispatch import composite
 from unified._tensor import Tensor
-from unified.errors import ArgumentError
-from unified.ops.elementwise import maximum
+from unified.ops.search import where
+from unified.optim._options import beta_numbers
+from unified.optim._update import Update, correction
 from unified.optim.optimizer import Optimizer, Params
-from unified.optim.param_group import ParamGroup
 
 
-@composite
-def adam_update(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    exp_avgs: Sequence[Tensor],
-    exp_avg_sqs: Sequence[Tensor],
-    max_exp_avg_sqs: Sequence[Tensor],
-    step: Tensor,
-    lr: Tensor,
-    weight_decay: Tensor | None,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    decoupled: bool,
-    amsgrad: bool,
-    maximize: bool,
-) -> tuple[Tensor, ...]:
-    """The new params, first moments, second moments, their maxima (with ``amsgrad``) and step count.
+class _Adaptive(Optimizer):
+    """What all of them share: two decay rates and ``eps``."""
 
-    Kingma and Ba, ICLR 2015 (https://arxiv.org/abs/1412.6980); ``decoupled`` weight decay is Loshchilov and
-    Hutter's, ICLR 2019 (https://arxiv.org/abs/1711.05101); ``amsgrad`` is Reddi et al.'s, ICLR 2018.
-    """
-    count = step + 1.0
-    step_size = lr / _correction(count, beta1)
-    root = _correction(count, beta2) ** 0.5
-    updated, firsts, seconds, maxima = [], [], [], []
-    for index, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        dtype = param.dtype
-        gradient = -grad if maximize else grad
-        decayed = param
-        if weight_decay is not None and decoupled:
-            decayed = param * (1.0 - lr * weight_decay)
-        elif weight_decay is not None:
-            gradient = gradient + param * weight_decay
-        first = exp_avgs[index] + (gradient - exp_avgs[index]) * (1.0 - beta1)
-        second = exp_avg_sqs[index] * beta2 + gradient * gradient * (1.0 - beta2)
-        firsts.append(first.to(dtype))
-        seconds.append(second.to(dtype))
-        if amsgrad:
-            second = maximum(max_exp_avg_sqs[index], second)
-            maxima.append(second.to(dtype))
-        updated.append((decayed - first / (second.sqrt() / root + eps) * step_size).to(dtype))
-    return (*updated, *firsts, *seconds, *maxima, count)
+    not_negative: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "eps")
+
+    def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {**beta_numbers(options), "eps": float(options["eps"])}
+
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
 
 
-def _correction(count: Tensor, beta: float) -> Any:
-    """``1 - beta ** count``, accurate for beta near 1."""
-    return -(count * math.log(beta)).expm1() if beta else count * 0.0 + 1.0
+def move_moments(update: Update) -> None:
+    """Moves the running means of the gradient and of its square on."""
+    grad = update.grad
+    update["exp_avg"] = update["exp_avg"].toward(grad, update["1-beta1"])
+    update["exp_avg_sq"] = (update["exp_avg_sq"] * update["beta2"]).add_square(grad, update["1-beta2"])
 
 
-class Adam(Optimizer):
-    """Adam (Kingma and Ba, ICLR 2015), with weight decay added to the gradient.
+class Adam(_Adaptive):
+    """Adam (Kingma and Ba, ICLR 2015, https://arxiv.org/abs/1412.6980), with weight decay added to the gradient.
 
     Args:
         params: Tensors, or dicts with ``params`` and options.
@@ -74,7 +42,9 @@ class Adam(Optimizer):
         eps: added to the denominator.
         weight_decay: adds ``weight_decay * param`` to the gradient.
         amsgrad: divides by the largest second moment so far (Reddi et al., ICLR 2018).
+        foreach, capturable, fused: accepted, see :class:`Optimizer`.
         maximize: climbs instead.
+        differentiable: lets gradients flow through the step, see :class:`Optimizer`.
         decoupled_weight_decay: decays the parameter itself, as :class:`AdamW` does.
 
     Example: ``Adam(model.parameters(), lr=3e-4)``.
@@ -84,60 +54,185 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float | Tensor = 0.0, amsgrad: bool = False, *, maximize: bool = False,
+        self, params: Params, lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float | Tensor = 0.0, amsgrad: bool = False, *, foreach: bool | None = None,
+        maximize: bool = False, capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:  # fmt: skip
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-            "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
+            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
-        self._validate(defaults)
         super().__init__(params, defaults)
 
-    def _validate(self, options: Mapping[str, Any]) -> None:
-        name = type(self).__name__
-        for key in ("lr", "eps", "weight_decay"):
-            value = options[key]
-            if not isinstance(value, Tensor) and not value >= 0.0:
-                raise ArgumentError(f"{name}: {key} must not be negative, but it is {value}")
-        for index, beta in enumerate(options["betas"]):
-            if not 0.0 <= beta < 1.0:
-                raise ArgumentError(f"{name}: betas[{index}] must lie in [0, 1), but it is {beta}")
-
-    def _buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        moments = ("exp_avg", "exp_avg_sq")
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        moments = super()._moments(options, kind)
         return (*moments, "max_exp_avg_sq") if options["amsgrad"] else moments
 
-    def _counts(self, options: Mapping[str, Any]) -> bool:
-        return True
-
-    def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor], step: Tensor | None) -> None:
-        assert step is not None
-        states = [self.state[param] for param in params]
-        moments = [[state[name] for state in states] for name in self._buffers(group)]
-        maxima = moments[2] if len(moments) > 2 else []
-        beta1, beta2 = group["betas"]
-        results = adam_update(
-            params, grads, moments[0], moments[1], maxima, step, group["lr"],
-            group["weight_decay"] if group.decays else None, float(beta1), float(beta2), float(group["eps"]),
-            bool(group["decoupled_weight_decay"]), bool(group["amsgrad"]), bool(group["maximize"]),
-        )  # fmt: skip
-        self._store([*params, *moments[0], *moments[1], *maxima, step], results)
+    @staticmethod
+    def _update(update: Update) -> None:
+        move_moments(update)
+        second, count = update["exp_avg_sq"], update["step"]
+        if "max_exp_avg_sq" in update:
+            second = update["max_exp_avg_sq"] = update["max_exp_avg_sq"].maximum(second)
+        root = correction(count, update["log beta2"]).sqrt()
+        size = update["lr"] / correction(count, update["log beta1"])
+        denominator = second.sqrt() / root + update["eps"]
+        update.param = update.param - update["exp_avg"] / denominator * size
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019): ``param -= lr * weight_decay * param``.
+    """Adam with decoupled weight decay: ``param -= lr * weight_decay * param``.
 
-    Arguments as for :class:`Adam`; ``weight_decay`` is 0.01 by default.
+    Loshchilov and Hutter, ICLR 2019 (https://arxiv.org/abs/1711.05101). Arguments as for :class:`Adam`;
+    ``weight_decay`` is 0.01 by default.
 
     Example: ``AdamW(model.parameters(), lr=3e-4, weight_decay=0.1)``.
     """
 
     def __init__(
-        self, params: Params, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8, weight_decay: float | Tensor = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
+        self, params: Params, lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float | Tensor = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
-        )
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
+            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+        )  # fmt: skip
+
+
+class Adamax(_Adaptive):
+    """Adam with the infinity norm of past gradients in the place of their second moment (Kingma and Ba, section 7.1).
+
+    Arguments as for :class:`Adam`; ``lr`` is 0.002 by default.
+    """
+
+    def __init__(
+        self, params: Params, lr: float | Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, foreach: bool | None = None, *, maximize: bool = False,
+        differentiable: bool = False, capturable: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "foreach": foreach,
+            "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        return ("exp_avg", "exp_inf")
+
+    @staticmethod
+    def _update(update: Update) -> None:
+        grad = update.grad
+        first = update["exp_avg"] = update["exp_avg"].toward(grad, update["1-beta1"])
+        largest = update["exp_inf"] = (update["exp_inf"] * update["beta2"]).maximum(grad.abs() + update["eps"])
+        size = update["lr"] / correction(update["step"], update["log beta1"])
+        update.param = update.param - first / largest * size
+
+
+class NAdam(_Adaptive):
+    """Adam with Nesterov momentum (Dozat, ICLR workshop 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ).
+
+    Args:
+        params, lr, betas, eps, weight_decay: as for :class:`Adam`.
+        momentum_decay: how fast the momentum warms up: it is ``beta1 * (1 - 0.96 ** (step * momentum_decay) / 2)``.
+        decoupled_weight_decay: decays the parameter itself, as :class:`AdamW` does.
+        foreach, capturable: accepted, see :class:`Optimizer`.
+        maximize, differentiable: as for :class:`Adam`.
+    """
+
+    not_negative = ("lr", "weight_decay", "eps", "momentum_decay")
+
+    def __init__(
+        self, params: Params, lr: float | Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *,
+        foreach: bool | None = None, maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, "foreach": foreach,
+            "capturable": capturable, "differentiable": differentiable,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
+        cooling = float(options["momentum_decay"]) * math.log(0.96)
+        return {**super()._numbers(options), "cooling": cooling}
+
+    def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"step": 0.0, "mu_product": 1.0}
+
+    @staticmethod
+    def _update(update: Update) -> None:
+        move_moments(update)
+        count, rate = update["step"], update["lr"]
+        momentum = update["beta1"] * (1.0 - 0.5 * (count * update["cooling"]).exp())
+        following = update["beta1"] * (1.0 - 0.5 * ((count + 1.0) * update["cooling"]).exp())
+        product = update["mu_product"] = update["mu_product"] * momentum
+        denominator = (update["exp_avg_sq"] / correction(count, update["log beta2"])).sqrt() + update["eps"]
+        now = update.grad * (rate * (1.0 - momentum) / (1.0 - product))
+        ahead = update["exp_avg"] * (rate * following / (1.0 - product * following))
+        update.param = update.param - now / denominator - ahead / denominator
+
+
+class RAdam(_Adaptive):
+    """Rectified Adam: adaptive only once the second moment's variance is tractable.
+
+    Liu et al., ICLR 2020 (https://arxiv.org/abs/1908.03265). Arguments as for :class:`NAdam`, without
+    ``momentum_decay``; ``lr`` is 0.001 by default.
+    """
+
+    def __init__(
+        self, params: Params, lr: float | Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+        maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {
+            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
+            "foreach": foreach, "capturable": capturable, "decoupled_weight_decay": decoupled_weight_decay,
+            "differentiable": differentiable,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
+        beta2 = float(options["betas"][1])
+        longest = 2.0 / (1.0 - beta2) - 1.0
+        return {
+            **super()._numbers(options), "longest": longest,
+            "longest - 2/-log beta2": longest + (2.0 / math.log(beta2) if beta2 else 0.0),
+            "longest / ((longest-4)(longest-2))": longest / (((longest - 4.0) * (longest - 2.0)) or 1.0),
+        }  # fmt: skip
+
+    @staticmethod
+    def _update(update: Update) -> None:
+        move_moments(update)
+        count = update["step"]
+        bias = correction(count, update["log beta2"])
+        length = _average_length(count, update)
+        tractable = length > 5.0
+        inside = where(tractable, length, 6.0)
+        scale = update["longest / ((longest-4)(longest-2))"]
+        rectifier = ((inside - 4.0) * (inside - 2.0) * scale / inside).sqrt()
+        first = update["exp_avg"] * (update["lr"] / correction(count, update["log beta1"]))
+        factor = rectifier * bias.sqrt()
+        root = update["exp_avg_sq"].sqrt() + update["eps"]
+        adapted = first / root * factor
+        update.param = update.param - first.each(lambda plain, own: where(tractable, own, plain), adapted)
+
+
+def _average_length(count: Tensor, update: Update) -> Tensor:
+    """``longest - 2 t beta**t / (1 - beta**t)``, without the cancellation that float32 would suffer for small ``t``.
+
+    With ``y = -t log(beta)`` the subtrahend is ``2 t / (e**y - 1)``; while ``y < 1`` it is taken from the Bernoulli
+    series of ``y / (e**y - 1)``, whose first term nearly is ``longest``: their difference is a constant.
+    """
+    y = -(count * update["log beta2"])
+    square = y * y
+    tail = square * (1.0 / 360.0 - square * (1.0 / 15120.0 - square * (1.0 / 604800.0)))
+    early = update["longest - 2/-log beta2"] + count * (1.0 - y / 6.0 + y * tail)
+    late = update["longest"] - 2.0 * count / y.expm1()
+    return where(y < 1.0, early, late)

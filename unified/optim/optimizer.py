@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
-import numpy as np
-
-from unified._dispatch import backends_by_type, tracing, wrap
+from unified._dispatch import tracing
 from unified._engine import engine_of
+from unified._hooks import Hook, RemovableHandle, register
 from unified._tensor import Tensor
-from unified.autograd.grad_mode import enable_grad, no_grad
-from unified.errors import ArgumentError, OperandError, StateDictError
-from unified.optim.param_group import ParamGroup, scalar
+from unified.autograd.grad_mode import enable_grad, set_grad_enabled
+from unified.errors import ArgumentError, OperandError
+from unified.optim import _checkpoint
+from unified.optim._update import Rule, Update, optimizer_update
+from unified.optim.param_group import DYNAMIC, ParamGroup, scalar
 
-Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]]
 
 
 class Optimizer:
     """Base of all optimisers, with PyTorch's interface.
 
-    Moments and step counts exist from construction, so that ``un.compile`` captures them; a parameter without a
-    gradient is skipped, and neither its state nor its step count advances (parameters of one group share one
-    count inside a compiled step).
+    State exists from construction, so that ``un.compile`` captures it; a parameter without a gradient is skipped, and
+    neither its state nor its step count advances (parameters of one group share one count inside a compiled step).
+    Numbers among a group's options may change at any time, also between calls of a compiled step.
+
+    Three of PyTorch's arguments choose between its own implementations and change nothing here: an update is always
+    one op over all parameters (``foreach``, ``fused``) whose counts are Tensors (``capturable``). With
+    ``differentiable=True`` gradients flow through ``step()``, back to gradients, state and an ``lr`` that requires
+    grad; the parameters must then not be leaves.
 
     Args:
-        params: Tensors that require grad, or dicts with ``params`` and options of their own.
+        params: Tensors that require grad, pairs of names and Tensors, or dicts with ``params`` and their own options.
         defaults: the options of groups that do not set them.
 
     Raises:
         OperandError: ``params`` is a Tensor or a set, or holds what is no Tensor.
-        ArgumentError: there is no parameter, one occurs twice, or one is no leaf.
+        ArgumentError: there is no parameter, one occurs twice, one is no leaf, or an option makes no sense.
     """
+
+    not_negative: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    """Options that must be 0 or more."""
+
+    takes_complex: ClassVar[bool] = True
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -39,6 +50,8 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[ParamGroup] = []
+        self._hooks: dict[str, dict[int, Hook]] = {}
+        self._check(defaults)
         groups: list[Any] = list(params)
         if not groups:
             raise ArgumentError("the optimizer got an empty parameter list")
@@ -59,17 +72,62 @@ class Optimizer:
     def _validate(self, options: Mapping[str, Any]) -> None:
         """Raises ArgumentError where an option has a value that this optimiser does not take."""
 
-    def _buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Names of the state that each parameter of a group has, all zeros of its shape."""
+    def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers of the update besides ``lr`` and ``weight_decay``, by name."""
+        return {}
+
+    def _flags(self, options: Mapping[str, Any]) -> dict[str, Hashable]:
+        """What else the update depends on, fixed in its program."""
+        return {"maximize": bool(options.get("maximize"))}
+
+    def _kind(self, param: Tensor) -> Hashable:
+        """What sets parameters with different moments apart; those of one kind are updated together."""
+        return None
+
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        """Names of the Tensors that each parameter of that kind has as state."""
+        return ()
+
+    def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
+        """State that is one number, with its first value; parameters that advance together share it."""
+        return {"step": 0.0}
+
+    def _decay(self, options: Mapping[str, Any]) -> str | None:
+        """How weight decay acts, see :class:`Rule`."""
+        return "decoupled" if options.get("decoupled_weight_decay") else "coupled"
+
+    def _initial(self, name: str, param: Tensor, options: Mapping[str, Any]) -> Tensor:
+        """A moment before the first update."""
+        zeros: Tensor = param.detach().zeros_like()
+        return zeros
+
+    @staticmethod
+    def _update(update: Update) -> None:
+        """The update rule."""
         raise NotImplementedError
 
-    def _counts(self, options: Mapping[str, Any]) -> bool:
-        """Whether the update depends on how many came before it."""
-        raise NotImplementedError
+    def _rule(self, options: Mapping[str, Any]) -> Rule:
+        numbers = [key for key in ("lr", "weight_decay") if key in options]
+        return Rule(
+            type(self)._update, self._moments(options), tuple(self._scalars(options)),
+            (*numbers, *self._numbers(options)), tuple(self._flags(options).items()), self._decay(options),
+        )  # fmt: skip
 
-    def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor], step: Tensor | None) -> None:
-        """One op over all ``params``, whose results go back through :meth:`_store`."""
-        raise NotImplementedError
+    def _check(self, options: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        for key in self.not_negative:
+            value = options.get(key, 0.0)
+            if isinstance(value, Tensor):
+                if value.numel() != 1:
+                    raise ArgumentError(f"{name}: {key} must be one number, not a Tensor of {tuple(value.shape)}")
+            elif not isinstance(value, (int, float)):
+                raise OperandError(f"{name}: {key} must be a number or a Tensor, not {type(value).__name__}")
+            elif not value >= 0.0:
+                raise ArgumentError(f"{name}: {key} must not be negative, but it is {value}")
+        for index, beta in enumerate(options.get("betas", ())):
+            if not 0.0 <= float(beta) < 1.0:
+                raise ArgumentError(f"{name}: betas[{index}] must lie in [0, 1), but it is {beta}")
+        self._validate(options)
 
     # ---- groups ------------------------------------------------------------------------------------------------
 
@@ -85,26 +143,45 @@ class Optimizer:
         if isinstance(given, (set, frozenset)):
             raise OperandError("parameters must come in a fixed order; a set has none, use a list")
         params = [given] if isinstance(given, Tensor) else list(given)
-        self._check_params(params)
-        options = {**self.defaults, **param_group, "params": params}
-        self._validate(options)
-        group = ParamGroup(options)
+        options = {**self.defaults, **param_group}
+        if params and all(isinstance(param, tuple) for param in params):
+            options["param_names"] = [name for name, _ in params]
+            params = [param for _, param in params]
+        self._check_params(params, bool(options.get("differentiable")))
+        options["params"] = params
+        if "betas" in options:
+            options["betas"] = tuple([float(beta) for beta in options["betas"]])
+        self._check(options)
+        group = ParamGroup(options, self._numbers, self._rule)
         for param in params:
-            self.state[param] = {name: param.detach().zeros_like() for name in self._buffers(options)}
-        if self._counts(options):
-            step = scalar(0.0, params[0])
-            for param in params:
-                self.state[param]["step"] = step
+            self.state[param] = {}
+        self._complete(group)
         self.param_groups.append(group)
 
-    def _check_params(self, params: list[Any]) -> None:
+    def _complete(self, group: ParamGroup) -> None:
+        """Makes the state that the group's present options need and its parameters have not."""
+        fresh: dict[Hashable, dict[str, Tensor]] = {}
+        names = group.rule.scalars
+        for param in group["params"]:
+            state, kind = self.state[param], self._kind(param)
+            for name in self._moments(group, kind):
+                if name not in state:
+                    state[name] = self._initial(name, param, group)
+            if names and names[0] not in state:
+                if kind not in fresh:
+                    fresh[kind] = {name: scalar(value, param) for name, value in self._scalars(group).items()}
+                state.update(fresh[kind])
+
+    def _check_params(self, params: list[Any], differentiable: bool) -> None:
         if not params:
             raise ArgumentError("a parameter group has no parameters")
         for param in params:
             if not isinstance(param, Tensor):
                 raise OperandError(f"an optimizer can only optimize Tensors, not {type(param).__name__}")
-            if not param.is_leaf:
+            if not differentiable and not param.is_leaf:
                 raise ArgumentError("a Tensor that was computed cannot be optimized; only leaves can")
+            if param.is_complex() and not self.takes_complex:
+                raise ArgumentError(f"{type(self).__name__} does not take complex parameters")
         seen = {id(param) for group in self.param_groups for param in group["params"]}
         if len({id(param) for param in params} - seen) != len(params):
             raise ArgumentError("a parameter appears twice, in one group or in two")
@@ -128,47 +205,88 @@ class Optimizer:
         Returns:
             What ``closure`` returned, or None.
         """
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        with no_grad():
-            for group in self.param_groups:
-                for params, grads, step in self._active(group):
-                    self._update(group, params, grads, step)
+        args: tuple[Any, ...] = () if closure is None else (closure,)
+        kwargs: dict[str, Any] = {}
+        for hook in list(self._hooks.get("step_pre", {}).values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise OperandError("a step pre-hook must return None or a pair of args and kwargs")
+                args, kwargs = changed
+        with set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            loss = self._step(*args, **kwargs)
+        for hook in list(self._hooks.get("step_post", {}).values()):
+            hook(self, args, kwargs)
         return loss
 
-    def _active(self, group: ParamGroup) -> Iterable[tuple[list[Tensor], list[Tensor], Tensor | None]]:
-        """The parameters with gradients, and these, by the step count that they share."""
-        batches: dict[int, tuple[list[Tensor], list[Tensor], Tensor | None]] = {}
+    def _loss(self, closure: Callable[[], Any] | None) -> Any:
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = self._loss(closure)
+        for group in self.param_groups:
+            rule = group.rule
+            for params, grads in self._active(group):
+                kind = self._kind(params[0])
+                own = rule if kind is None else rule._replace(moments=self._moments(group, kind))
+                self._apply(group, own, params, grads)
+        return loss
+
+    def _active(self, group: ParamGroup) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
+        """The parameters with gradients, and these, by kind and by the step count that they share."""
+        traced = tracing() is not None
+        if not traced:
+            self._complete(group)
+        batches: dict[Any, tuple[list[Tensor], list[Tensor]]] = {}
         idle = []
+        leading = group.rule.scalars[:1]
         for param in group["params"]:
             grad = param.grad
             if grad is None:
                 idle.append(param)
                 continue
-            step = self.state[param].get("step")
-            params, grads, _ = batches.setdefault(id(step), ([], [], step))
+            shared = id(self.state[param][leading[0]]) if leading else self._kind(param)
+            params, grads = batches.setdefault(shared, ([], []))
             params.append(param)
             grads.append(grad)
-        if idle and tracing() is None:
-            self._part(idle, batches)
+        if idle and leading and not traced:
+            self._part(idle, group.rule.scalars, batches)
         return batches.values()
 
-    def _part(self, idle: list[Tensor], advancing: Mapping[int, Any]) -> None:
-        """Gives parameters that are skipped a step count of their own, where theirs is about to advance."""
-        clones: dict[int, Tensor] = {}
+    def _part(self, idle: list[Tensor], names: tuple[str, ...], advancing: Mapping[int, Any]) -> None:
+        """Gives parameters that are skipped numbers of their own, where theirs are about to advance."""
+        clones: dict[int, dict[str, Tensor]] = {}
         for param in idle:
-            step = self.state[param].get("step")
-            if step is not None and id(step) in advancing:
-                if id(step) not in clones:
-                    clones[id(step)] = step.clone()
-                self.state[param]["step"] = clones[id(step)]
+            state = self.state[param]
+            shared = id(state[names[0]])
+            if shared in advancing:
+                if shared not in clones:
+                    clones[shared] = {name: state[name].clone() for name in names}
+                state.update(clones[shared])
 
-    def _store(self, targets: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+    def _apply(self, group: ParamGroup, rule: Rule, params: list[Tensor], grads: list[Tensor]) -> None:
+        tracer = tracing()
+        if tracer is not None:
+            tracer.read_flag(group.guard, group.rule)  # type: ignore[arg-type]
+        held: Mapping[str, Any] = group.floats if tracer is None and not group.wide else group.tensors
+        states = [self.state[param] for param in params]
+        moments = [state[name] for name in rule.moments for state in states]
+        scalars = [states[0][name] for name in rule.scalars]
+        numbers = [group[name] if name in DYNAMIC else held[name] for name in rule.numbers]
+        decays = "weight_decay" in rule.numbers and (group.decays or tracer is not None)
+        results = optimizer_update(params, grads, moments, scalars, numbers, rule, decays)
+        self._store([*params, *moments, *scalars], results, bool(group.get("differentiable")))
+
+    def _store(self, targets: Sequence[Tensor], results: Sequence[Tensor], differentiable: bool = False) -> None:
         """Rebinds each target to its result, whether or not it requires grad."""
         engine, tracer = engine_of(targets[0]), tracing()
         for target, result in zip(targets, results, strict=True):
+            if differentiable:
+                target._assign(result)
+                continue
             if tracer is not None:
                 tracer.touch(target)
             engine.replace(target, result._native)
@@ -180,26 +298,13 @@ class Optimizer:
 
         The Tensors in it are snapshots: later steps do not change them.
         """
-        indices = self._indices()
-        return {
-            "state": {
-                indices[id(param)]: {name: value.detach() for name, value in self.state[param].items()}
-                for group in self.param_groups
-                for param in group["params"]
-                if self.state[param]
-            },
-            "param_groups": [
-                {
-                    **{key: group.number(key) for key in group.options()},
-                    "params": [indices[id(param)] for param in group["params"]],
-                }
-                for group in self.param_groups
-            ],
-        }
-
-    def _indices(self) -> dict[int, int]:
-        params = [param for group in self.param_groups for param in group["params"]]
-        return {id(param): index for index, param in enumerate(params)}
+        for hook in list(self._hooks.get("state_dict_pre", {}).values()):
+            hook(self)
+        saved = _checkpoint.save(self)
+        for hook in list(self._hooks.get("state_dict_post", {}).values()):
+            changed = hook(self, saved)
+            saved = saved if changed is None else changed
+        return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Goes on from ``state_dict``, which may come from another backend or from ``torch.optim``.
@@ -207,64 +312,38 @@ class Optimizer:
         Raises:
             StateDictError: groups, their sizes or the shapes of the state differ; nothing is changed then.
         """
-        saved = list(state_dict["param_groups"])
-        if len(saved) != len(self.param_groups):
-            raise StateDictError(
-                f"the state dict has {len(saved)} parameter groups, the optimizer {len(self.param_groups)}"
-            )
-        writes: list[tuple[Tensor, Tensor]] = []
-        steps: list[tuple[Tensor, float]] = []
-        for number, (group, options) in enumerate(zip(self.param_groups, saved, strict=True)):
-            if len(group["params"]) != len(options["params"]):
-                raise StateDictError(
-                    f"group {number} has {len(options['params'])} parameters in the state dict and "
-                    f"{len(group['params'])} in the optimizer"
-                )
-            self._validate({**group, **options})
-            for param, index in zip(group["params"], options["params"], strict=True):
-                self._read(param, state_dict["state"].get(index, {}), index, writes, steps)
-        for target, value in writes:
-            target._assign(value)
-        for group, options in zip(self.param_groups, saved, strict=True):
-            group.update({key: value for key, value in options.items() if key != "params"})
-            self._share_steps(group, {id(param): count for param, count in steps})
+        for hook in list(self._hooks.get("load_state_dict_pre", {}).values()):
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        _checkpoint.load(self, state_dict)
+        for hook in list(self._hooks.get("load_state_dict_post", {}).values()):
+            hook(self)
 
-    def _read(
-        self, param: Tensor, saved: Mapping[str, Any], index: int,
-        writes: list[tuple[Tensor, Tensor]], steps: list[tuple[Tensor, float]],
-    ) -> None:  # fmt: skip
-        held = self.state[param]
-        started = any(saved.get(name) is not None for name in held if name != "step")
-        for name, target in held.items():
-            value = saved.get(name)
-            if name == "step":
-                steps.append((param, float(started) if value is None else float(value)))
-                continue
-            fresh = target.zeros_like() if value is None else _beside(target, value)
-            if fresh.shape != target.shape:
-                raise StateDictError(
-                    f"{name} of parameter {index} has shape {tuple(fresh.shape)} in the state dict and "
-                    f"{tuple(target.shape)} in the optimizer"
-                )
-            writes.append((target, fresh))
+    # ---- hooks ---------------------------------------------------------------------------------------------------
 
-    def _share_steps(self, group: ParamGroup, counts: Mapping[int, float]) -> None:
-        shared: dict[float, Tensor] = {}
-        for param in group["params"]:
-            held = self.state[param].get("step")
-            if held is None:
-                continue
-            count = counts[id(param)]
-            if count not in shared:
-                taken = any(held is step for step in shared.values())
-                shared[count] = scalar(count, param) if taken else held._assign(scalar(count, param))
-            self.state[param]["step"] = shared[count]
+    def _register(self, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        return register(self._hooks.setdefault(kind, {}), hook, prepend)
 
+    def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
+        """``hook(optimizer, args, kwargs)`` before every step; may return other ``(args, kwargs)``."""
+        return self._register("step_pre", hook)
 
-def _beside(target: Tensor, value: Any) -> Tensor:
-    """``value``, ours or another framework's, with the backend, device and dtype of ``target``."""
-    if isinstance(value, Tensor):
-        output: Tensor = value.detach().to(backend=target.backend, device=target.device, dtype=target.dtype).clone()
-        return output
-    backend = backends_by_type[type(target._native)]
-    return wrap(backend.from_numpy(np.asarray(value), target.dtype, target.device))
+    def register_step_post_hook(self, hook: Hook) -> RemovableHandle:
+        """``hook(optimizer, args, kwargs)`` after every step."""
+        return self._register("step_post", hook)
+
+    def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer)`` before ``state_dict()``."""
+        return self._register("state_dict_pre", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer, state_dict)`` after ``state_dict()``; may return another."""
+        return self._register("state_dict_post", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer, state_dict)`` before ``load_state_dict``; may return another."""
+        return self._register("load_state_dict_pre", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """``hook(optimizer)`` after ``load_state_dict``."""
+        return self._register("load_state_dict_post", hook, prepend)

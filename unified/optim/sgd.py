@@ -1,46 +1,15 @@
-"""Stochastic gradient descent."""
+"""Stochastic gradient descent, plain, with momentum, and averaged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
-from unified._dispatch import composite
 from unified._tensor import Tensor
-from unified.errors import ArgumentError
+from unified.ops.search import where
+from unified.optim._options import require
+from unified.optim._update import Update
 from unified.optim.optimizer import Optimizer, Params
-from unified.optim.param_group import ParamGroup
-
-
-@composite
-def sgd_update(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    momenta: Sequence[Tensor],
-    lr: Tensor,
-    weight_decay: Tensor | None,
-    step: Tensor | None,
-    momentum: float,
-    dampening: float,
-    nesterov: bool,
-    maximize: bool,
-) -> tuple[Tensor, ...]:
-    """The new params, then the new momenta, then the new step count where there is one.
-
-    PyTorch starts a momentum as the first gradient itself, not damped: ``step`` 0 switches ``dampening`` off.
-    """
-    gain = 1.0 if dampening == 0.0 or step is None else 1.0 - dampening * step.clamp(max=1.0)
-    updated, moved = [], []
-    for index, (param, grad) in enumerate(zip(params, grads, strict=True)):
-        direction = -grad if maximize else grad
-        if weight_decay is not None:
-            direction = direction + param * weight_decay
-        if momentum:
-            velocity = momenta[index] * momentum + direction * gain
-            moved.append(velocity.to(param.dtype))
-            direction = direction + velocity * momentum if nesterov else velocity
-        updated.append((param - direction * lr).to(param.dtype))
-    return (*updated, *moved, *(() if step is None else (step + 1.0,)))
 
 
 class SGD(Optimizer):
@@ -54,6 +23,8 @@ class SGD(Optimizer):
         weight_decay: adds ``weight_decay * param`` to the gradient.
         nesterov: looks ahead; needs momentum and no dampening.
         maximize: climbs instead.
+        foreach, fused: accepted, see :class:`Optimizer`.
+        differentiable: lets gradients flow through the step, see :class:`Optimizer`.
 
     Example: ``SGD(model.parameters(), lr=0.1, momentum=0.9)``.
 
@@ -61,36 +32,87 @@ class SGD(Optimizer):
         ArgumentError: an option has a value that makes no sense.
     """
 
+    not_negative = ("lr", "momentum", "weight_decay")
+
     def __init__(
         self, params: Params, lr: float | Tensor = 1e-3, momentum: float = 0.0, dampening: float = 0.0,
         weight_decay: float | Tensor = 0.0, nesterov: bool = False, *, maximize: bool = False,
+        foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
     ) -> None:  # fmt: skip
         defaults = {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
-            "nesterov": nesterov, "maximize": maximize,
+            "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
+            "fused": fused,
         }  # fmt: skip
-        self._validate(defaults)
         super().__init__(params, defaults)
 
     def _validate(self, options: Mapping[str, Any]) -> None:
-        for name in ("lr", "momentum", "weight_decay"):
-            value = options[name]
-            if not isinstance(value, Tensor) and not value >= 0.0:
-                raise ArgumentError(f"SGD: {name} must not be negative, but it is {value}")
-        if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
-            raise ArgumentError("SGD: nesterov needs a momentum above 0 and no dampening")
+        if options["nesterov"]:
+            momentum, dampening = options["momentum"], options["dampening"]
+            fits = momentum > 0 and dampening == 0
+            require(fits, self, "nesterov needs a momentum above 0 and no dampening", (momentum, dampening))
 
-    def _buffers(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"momentum": float(options["momentum"]), "dampening": float(options["dampening"])}
+
+    def _flags(self, options: Mapping[str, Any]) -> dict[str, Hashable]:
+        return {**super()._flags(options), "nesterov": bool(options["nesterov"])}
+
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
         return ("momentum_buffer",) if options["momentum"] else ()
 
-    def _counts(self, options: Mapping[str, Any]) -> bool:
-        return bool(options["momentum"] and options["dampening"])
+    def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"step": 0.0} if options["momentum"] and options["dampening"] else {}
 
-    def _update(self, group: ParamGroup, params: list[Tensor], grads: list[Tensor], step: Tensor | None) -> None:
-        momentum = float(group["momentum"])
-        momenta = [self.state[param]["momentum_buffer"] for param in params] if momentum else []
-        results = sgd_update(
-            params, grads, momenta, group["lr"], group["weight_decay"] if group.decays else None, step,
-            momentum, float(group["dampening"]), bool(group["nesterov"]), bool(group["maximize"]),
-        )  # fmt: skip
-        self._store([*params, *momenta, *(() if step is None else (step,))], results)
+    @staticmethod
+    def _update(update: Update) -> None:
+        direction = update.grad
+        if "momentum_buffer" in update:
+            gained = direction
+            if "step" in update:  # PyTorch starts a velocity as the first gradient itself, not damped
+                gained = direction * where(update["step"] > 1.0, 1.0 - update["dampening"], 1.0)
+            velocity = update["momentum_buffer"] = update["momentum_buffer"] * update["momentum"] + gained
+            direction = direction + velocity * update["momentum"] if update["nesterov"] else velocity
+        update.param = update.param - direction * update["lr"]
+
+
+class ASGD(Optimizer):
+    """SGD whose iterates are averaged (Polyak and Juditsky, 1992; Bottou's schedule), in ``state[param]["ax"]``.
+
+    Args:
+        params, lr, weight_decay, maximize, foreach, capturable, differentiable: as for :class:`SGD`.
+        lambd: decay of parameters, and of the step size.
+        alpha: power of the step size's decay: ``lr / (1 + lambd * lr * step) ** alpha``.
+        t0: step after which averaging starts.
+    """
+
+    def __init__(
+        self, params: Params, lr: float | Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
+        weight_decay: float = 0.0, foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:  # fmt: skip
+        defaults = {
+            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "foreach": foreach,
+            "maximize": maximize, "differentiable": differentiable, "capturable": capturable,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _numbers(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {name: float(options[name]) for name in ("lambd", "alpha", "t0")}
+
+    def _moments(self, options: Mapping[str, Any], kind: Hashable = None) -> tuple[str, ...]:
+        return ("ax",)
+
+    def _scalars(self, options: Mapping[str, Any]) -> dict[str, float]:
+        return {"step": 0.0, "eta": float(options["lr"]), "mu": 1.0}
+
+    @staticmethod
+    def _update(update: Update) -> None:
+        count, rate, lambd = update["step"], update["lr"], update["lambd"]
+        eta = where(count > 1.0, update["eta"], rate)  # a schedule may have changed lr before the first step
+        update.param = update.param * (1.0 - eta * lambd) - update.grad * eta
+        mean = update["ax"].toward(update.param, update["mu"])
+        starts = update["mu"] == 1.0
+        update["ax"] = mean.each(lambda moved, param: where(starts, param, moved), update.param)
+        update["eta"] = rate / (1.0 + lambd * rate * count) ** update["alpha"]
+        update["mu"] = 1.0 / (count - update["t0"]).clamp(min=1.0)
