@@ -339,7 +339,9 @@ class Engine(Protocol):
         retain_graph: bool,
         create_graph: bool,
         inputs: Sequence[Any] | None = None,
-    ) -> None: ...
+    ) -> None:
+        """Adds to the gradients of the leaves, or of ``inputs``; None as a cotangent is 1, of a single element."""
+
     def gradients(
         self,
         roots: Sequence[Any],

@@ -155,9 +155,17 @@ def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
 def _wrap_results(op: Op, result: Any, node: Node | None, kind: Any) -> Any:
     if not isinstance(result, (tuple, list)):
         return _attach(wrap(result), node, 0, kind)
-    outputs = [
-        None if native is None else _attach(wrap(native), node, index, kind) for index, native in enumerate(result)
-    ]
+    outputs = _wrap_all(op, result)
+    if node is not None:
+        for index, output in enumerate(outputs):
+            if output is not None:
+                _attach(output, node, index, kind)
+    return outputs
+
+
+def _wrap_all(op: Op, natives: Sequence[Native]) -> Any:
+    """The results of an op that returns several, outside of any graph of the tape."""
+    outputs = [None if native is None else wrap(native) for native in natives]
     return tuple(outputs) if op.returns is tuple else op.returns(*outputs)
 
 
@@ -438,5 +446,5 @@ def bind_tensor_class(tensor_class: type[Any]) -> None:
 
 _caller.namespace.update(
     apply=apply, explain=_explain, grad_mode=grad_mode, tracer=None,
-    new=_new, current_backend=current_backend,
+    new=_new, current_backend=current_backend, wrap_all=_wrap_all,
 )  # fmt: skip

@@ -115,7 +115,7 @@ class TapeEngine:
     def backward(
         self,
         roots: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
+        cotangents: Sequence[Tensor | None],
         retain_graph: bool,
         create_graph: bool,
         inputs: Sequence[Tensor] | None = None,
@@ -150,7 +150,7 @@ class TapeEngine:
     def gradients(
         self,
         roots: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
+        cotangents: Sequence[Tensor | None],
         inputs: Sequence[Tensor],
         retain_graph: bool,
         create_graph: bool,
@@ -194,7 +194,7 @@ class TapeEngine:
     def _walk(
         self,
         roots: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
+        cotangents: Sequence[Tensor | None],
         retain_graph: bool,
         create_graph: bool,
         targets: frozenset[Node] | None,
@@ -204,7 +204,8 @@ class TapeEngine:
         for root, cotangent in zip(roots, cotangents, strict=True):
             if root._node is None:
                 raise AutogradError("a Tensor that does not require grad has no graph to go back through")
-            starts.append((root._node, root._output, cotangent if create_graph else cotangent._native))
+            given = root.detach().ones_like() if cotangent is None else cotangent
+            starts.append((root._node, root._output, given if create_graph else given._native))
         pull, add = _algebra(create_graph)
         # within a level of func the caller's mode stays: what is not recorded there may be recorded outside
         with recording(create_graph or (grad_mode.enabled and any(depth(root) for root in roots))):
@@ -411,8 +412,8 @@ def require(tensor: Any, position: int) -> None:
         raise AutogradError(f"inputs[{position}] does not require grad; call x.requires_grad_() before using it")
 
 
-def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
-    """The cotangent backward starts with: ones for a single element, else what the caller gave.
+def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor | None:
+    """The cotangent backward starts with: what the caller gave, or None, which says 1, for a single element.
 
     Raises:
         AutogradError: the root does not require grad, or ``gradient`` is missing or misshapen.
@@ -433,8 +434,7 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
                 f"backward on a Tensor of shape {tuple(root.shape)}: only a single element has an implicit "
                 "gradient; reduce it first (x.sum().backward()) or pass gradient= of that shape"
             )
-        ones: Tensor = root.detach().ones_like()
-        return ones
+        return None
     if not _is_tensor(gradient):
         raise OperandError(f"gradient must be a Tensor, not {type(gradient).__name__}")
     if gradient.shape != root.shape:

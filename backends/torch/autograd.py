@@ -212,7 +212,7 @@ class TorchEngine:
         self._run(
             torch.autograd.backward,
             [root._native for root in roots],
-            [cotangent._native for cotangent in cotangents],
+            [None if cotangent is None else cotangent._native for cotangent in cotangents],
             retain_graph=retain_graph,
             create_graph=create_graph,
             inputs=None if inputs is None else [tensor._native for tensor in inputs],
@@ -226,7 +226,7 @@ class TorchEngine:
             torch.autograd.grad,
             [root._native for root in roots],
             [tensor._native for tensor in inputs],
-            [cotangent._native for cotangent in cotangents],
+            [None if cotangent is None else cotangent._native for cotangent in cotangents],
             retain_graph=retain_graph,
             create_graph=create_graph,
             allow_unused=True,

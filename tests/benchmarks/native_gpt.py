@@ -25,16 +25,39 @@ def relu(backend: str, a: Any) -> Callable[[], Any]:
     return lambda: tf.nn.relu(a)
 
 
-def step(backend: str, weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], float]:
-    """Forward and backward in eager mode; returns the loss."""
-    return {"torch": _torch, "jax": _jax, "tensorflow": _tensorflow}[backend](weights, tokens)
+def step(kind: str, weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], float]:
+    """Forward and backward in eager mode; returns the loss. "torch functions" is torch without its Modules."""
+    return {
+        "torch": _torch, "torch functions": _torch_functions, "jax": _jax, "tensorflow": _tensorflow,
+    }[kind](weights, tokens)  # fmt: skip
 
 
 def _torch(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], float]:
     import torch
     import torch.nn.functional as F
 
+    from tests.benchmarks.native_torch_gpt import GPT
+
     torch.set_num_threads(1)  # at this size its threads wait for each other, 3 to 20 times as long as they compute
+    (vocabulary, width), context = weights["tokens.weight"].shape, len(weights["positions.weight"])
+    model = GPT(vocabulary, width, LAYERS, HEADS, context)
+    model.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    x, y = torch.tensor(tokens[:, :-1]), torch.tensor(tokens[:, 1:].reshape(-1))
+
+    def run() -> float:
+        model.zero_grad()
+        loss = F.cross_entropy(model(x).reshape(-1, vocabulary), y)
+        loss.backward()
+        return loss.item()
+
+    return run
+
+
+def _torch_functions(weights: dict[str, np.ndarray], tokens: np.ndarray) -> Callable[[], float]:
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(1)
     p = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     x, y = torch.tensor(tokens[:, :-1]), torch.tensor(tokens[:, 1:].reshape(-1))
     batch, length = x.shape

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from unified import _dispatch
 from unified._device import device
 from unified._dispatch import tracing
 from unified._dtype import DType, bfloat16, float16, float32, float64
+from unified._engine import engine_of
 from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import AutogradError, DTypeError, OperandError
@@ -20,6 +21,7 @@ from unified.nn._hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
+from unified.nn._registry import Registry
 from unified.nn.parameter import Parameter
 
 __all__ = [
@@ -71,9 +73,17 @@ class Module:
         return module
 
     def __init__(self) -> None:
-        self.__dict__.update(
-            _training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _module_hooks=None,
-        )  # fmt: skip
+        attributes = self.__dict__
+        attributes.update(_training=True, _transient=set(), _module_hooks=None)
+        for registry in _REGISTRIES:
+            attributes[registry] = Registry(attributes)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What ``copy`` and ``pickle`` make a Module of: registries of its own, over its own attributes."""
+        attributes = self.__dict__
+        attributes.update(state)
+        for registry in _REGISTRIES:
+            attributes[registry] = Registry(attributes, state[registry].items())
 
     # ---- calling -----------------------------------------------------------------------------------------
 
@@ -228,18 +238,11 @@ class Module:
         holders = self.__dict__
         if registry not in holders:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
-        for other in ("__dict__", *_REGISTRIES):
+        holders.pop(name, None)
+        for other in _REGISTRIES:
             if other != registry:
-                (holders if other == "__dict__" else holders[other]).pop(name, None)
+                holders[other].pop(name, None)
         self._transient.discard(name)
-
-    def __getattr__(self, name: str) -> Any:
-        holders = self.__dict__
-        for registry in _REGISTRIES:
-            found = holders.get(registry)
-            if found is not None and name in found:
-                return found[name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
         for registry in _REGISTRIES:
@@ -250,8 +253,11 @@ class Module:
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = [name for registry in _REGISTRIES for name in self.__dict__.get(registry, ()) if name.isidentifier()]
-        return sorted({*object.__dir__(self), *names})
+        return sorted(name for name in object.__dir__(self) if name.isidentifier())
+
+    if TYPE_CHECKING:  # members are ordinary attributes, see Registry; only a type checker does not know them
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # ---- train and eval --------------------------------------------------------------------------------------
 
@@ -293,10 +299,12 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or sets them to zero."""
+        if set_to_none and tracing() is None:
+            for param in self.parameters():
+                engine_of(param).write_grad(param, None)  # nor a look at what is there, which torch would hand over
+            return
         for param in self.parameters():
-            if set_to_none and tracing() is None:
-                param.grad = None  # without a look at what is there, which torch's engine would hand over first
-            elif param.grad is not None:
+            if param.grad is not None:
                 param.grad = None if set_to_none else param.grad.detach().zeros_like()
 
     # ---- what it holds ---------------------------------------------------------------------------------------
@@ -317,8 +325,15 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """This Module and all below it."""
-        for _, module in self.named_modules():
-            yield module
+        return iter(self._below({}).values())
+
+    def _below(self, found: dict[int, Module]) -> dict[int, Module]:
+        """``found``, this Module and all below it, each once, in the order of :meth:`named_modules`."""
+        found[id(self)] = self
+        for module in self._modules.values():
+            if module is not None and id(module) not in found:
+                module._below(found)
+        return found
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The Modules directly below, each once."""
@@ -354,8 +369,13 @@ class Module:
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Parameters, each once."""
-        for _, param in self.named_parameters(recurse=recurse):
-            yield param
+        return self._members("_parameters", recurse)
+
+    def _members(self, registry: str, recurse: bool) -> Iterator[Any]:
+        owners = self._below({}).values() if recurse else (self,)
+        found = {id(member): member for owner in owners for member in owner.__dict__[registry].values()}
+        found.pop(id(None), None)
+        return iter(found.values())
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -365,8 +385,7 @@ class Module:
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Buffers, each once."""
-        for _, buffer in self.named_buffers(recurse=recurse):
-            yield buffer
+        return self._members("_buffers", recurse)
 
     def get_submodule(self, target: str) -> Module:
         """The Module of that dotted name; this one for ``""``. Raises AttributeError where there is none."""
