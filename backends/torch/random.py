@@ -72,6 +72,13 @@ def _rounds(blocks, keys, multipliers):
     return torch.stack([even, odd]).permute(2, 1, 0).reshape(-1)
 
 
+def _moved(wide, blocks):
+    """The state of words ``wide``, in int64, after so many blocks."""
+    after = (wide[2] | (wide[3] << 32)) + blocks
+    counter = torch.stack([after & _MASK, (after >> 32) & _MASK])
+    return torch.cat([wide[:2], counter]).to(torch.int32)
+
+
 def _same(words):
     return words
 
@@ -92,9 +99,7 @@ def _draw(state, count, finish=_same, dtype=torch.int64, words=1):
     keys = (rounds.mul(weyl).add_(wide[:2, None]) & _MASK).unbind()
     offset = wide[2] | (wide[3] << 32)
     total = -(-count * words // 4)
-    after = offset + total
-    counter = torch.stack([after & _MASK, (after >> 32) & _MASK])
-    state_after = torch.cat([wide[:2], counter]).to(torch.int32)
+    state_after = _moved(wide, total)
     if type(state) is not torch.Tensor or state.device.type != "cpu":
         drawn = _rounds(torch.arange(total, **place) + offset, keys, multipliers)
         return finish(drawn[: count * words]).to(dtype), state_after
@@ -247,3 +252,36 @@ def random_multinomial(state, input, num_samples, replacement):
         arrivals = _waits(words).reshape(rows.shape) / rows
         chosen = torch.argsort(arrivals, dim=-1, stable=True)[:, :num_samples]
     return chosen.to(torch.int32).reshape(shape), after
+
+
+def _seeded(state, count):
+    """PyTorch's generator, seeded by the state (None, the global one, in a trace); and the state after."""
+    after = _moved(state.to(torch.int64) & _MASK, -(-count // 4))
+    if type(state) is not torch.Tensor:
+        return None, after
+    low, high, *offset = (word & _MASK for word in state.tolist())
+    seed = (low + (high << 32)) ^ (
+        (offset[0] + (offset[1] << 32)) * 0x9E3779B97F4A7C15
+    )  # the golden ratio, as in splitmix64
+    return torch.Generator(device=state.device).manual_seed(seed % 2**63), after
+
+
+@natives
+def native_uniform(state, size, low, span, dtype):
+    generator, after = _seeded(state, math.prod(size))
+    unit = torch.rand(size, generator=generator, dtype=to_native(dtype), device=state.device)
+    return (unit if low == 0 and span == 1 else unit.mul_(span).add_(low)), after
+
+
+@natives
+def native_normal(state, size, mean, std, dtype):
+    generator, after = _seeded(state, math.prod(size))
+    normal = torch.randn(size, generator=generator, dtype=to_native(dtype), device=state.device)
+    return (normal if mean == 0 and std == 1 else normal.mul_(std).add_(mean)), after
+
+
+@natives
+def native_mask(state, like, size, threshold):
+    generator, after = _seeded(state, math.prod(size))
+    kept = torch.empty(size, dtype=like.dtype, device=state.device)
+    return kept.bernoulli_(threshold * 2.0**-24, generator=generator), after

@@ -24,8 +24,7 @@ def native(backend: str, what: str, mode: str) -> Callable[[], Any]:
 
         torch.set_num_threads(1)
         draw = torch.rand if what == "uniform" else torch.randn
-        compiled = torch.compile(lambda: draw(COUNT)) if mode == "compiled" else lambda: draw(COUNT)
-        return compiled
+        return torch.compile(lambda: draw(COUNT)) if mode == "compiled" else lambda: draw(COUNT)
     if backend == "jax":
         import jax
 
@@ -58,8 +57,8 @@ def main() -> None:
                 for mode in ("eager", "compiled"):
                     mine, theirs, ratio = paired(ours(what, mode), native(backend, what, mode), (3, 3))
                     limit = f", target {LIMITS[backend, mode]}" if what == "uniform" else ""
-                    print(f"{backend:11s} {what} {mode:8s}  ours {mine * 1e3:6.2f} ms  native {theirs * 1e3:6.2f} ms  "
-                          f"ratio {ratio:.2f}{limit}")  # fmt: skip
+                    print(f"{backend:11s} {what} {mode:8s}  ours {mine * 1e3:6.2f} ms  "
+                          f"native {theirs * 1e3:6.2f} ms  ratio {ratio:.2f}{limit}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def draw_within(state: Tensor, sample: Sampler, op: Callable[..., Any], args: tu
             "each example, randomness='same' for the same to all, or draw them outside"
         )
     different = [level for level in batches if level.randomness == "different"]
-    weights = args[0] if op in (draws.random_bernoulli, draws.random_multinomial) else None
+    weights = args[0] if op in draws.BY_VALUE else None
     if weights is not None and len(different) < len(batches):
         raise FunctionTransformError(
             "vmap: randomness='same' is not possible where the draw depends on a Tensor's values; pass 'different'"
@@ -76,13 +76,13 @@ def _sample(
     if op is draws.random_mask:
         like, size, threshold = args
         return sample(op, state.to(like.dtype), lengths + size, threshold)
-    if op is draws.random_bernoulli:
-        return sample(op, weights)
     if op is draws.random_multinomial:
         assert weights is not None
         drawn = sample(op, weights.reshape((-1, weights.shape[-1])), *args[1:])
         joined: Tensor = drawn.reshape((*weights.shape[:-1], args[1]))
         return joined
+    if weights is not None:
+        return sample(op, weights)
     if op is draws.random_permutation:
         if not lengths:
             return sample(op, *args)
