@@ -108,8 +108,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
     node_ = None
     if mask and grad_mode.enabled:
         width = len(result) if isinstance(result, (tuple, list)) else 1
-        if op.idempotent:
-            natives[0] = result
+        if op.by_result is not None:
+            natives[0], op = result, op.by_result
         node_ = Call(op, natives, key, tuple(mask), tuple(parents), width)
         if grad_mode.anomaly:
             node_.where = user_line()
@@ -342,6 +342,7 @@ def op(
     indices: Indices | None = None,
     composite: bool = False,
     idempotent: bool = False,
+    by_result: Callable[..., Any] | None = None,
     name: str | None = None,
 ) -> Callable[[Function], Function]: ...
 def op(
@@ -355,6 +356,7 @@ def op(
     indices: Indices | None = None,
     composite: bool = False,
     idempotent: bool = False,
+    by_result: Callable[..., Any] | None = None,
     name: str | None = None,
 ) -> Any:
     """Declares an op. Its parameters' kinds come from the annotations (see ``_caller``).
@@ -368,6 +370,8 @@ def op(
         composite: the body is the implementation wherever a backend has no native of this name.
         idempotent: ``f(f(x)) == f(x)`` and ``f'(f(x)) == f'(x)`` in its first operand, as for relu: the tape then
             keeps the result, which the next op keeps too, and not the operand.
+        by_result: (result, cotangent) to the operand's cotangent, in ops, of an op of one operand: the tape then
+            keeps the result as well. PyTorch saves it too, in the same ops.
         name: the op's name where a :func:`front` function has taken the declared one.
     """
 
@@ -379,7 +383,12 @@ def op(
         entry = Op(op_name, parameters, returns)
         entry.check = check
         entry.indices = indices
-        entry.idempotent = idempotent
+        if idempotent:
+            entry.by_result = entry
+        elif by_result is not None:
+            entry.by_result = entry.recorded_by_result()
+            pull = entry.by_result.pullback(((0, -1),))
+            pull.composite = _lift(pull, lambda result, cotangents: (by_result(result, *cotangents),))
         entry.methods = (*methods, f"{op_name}_") if inplace else tuple(methods)
         entry.variadic = variadic
         if composite:

@@ -315,8 +315,7 @@ def _pull_tensors(node: Node, cotangents: list[Any], wanted: Sequence[bool] | No
     args = [wrap(a) if _is_native(a) else a for a in args]
     for (position, index), (parent, output) in zip(node.mask, node.parents, strict=True):
         operand = args[position] if index < 0 else args[position][index]
-        operand._node = parent
-        operand._output = output
+        operand._node, operand._output = (node, 0) if node.op.of_result else (parent, output)
     mask = node.mask if wanted is None else _chosen(node.mask, wanted)
     return _spread(apply(node.op.pullback(mask), (*args, cotangents)), wanted)
 
