@@ -30,7 +30,7 @@ from unified.nn.convolution import Conv1d, Conv2d, Conv3d
 from unified.nn.dropout import Dropout, Dropout2d
 from unified.nn.embedding import Embedding
 from unified.nn.flatten import Flatten, Unflatten
-from unified.nn.linear import Identity, Linear
+from unified.nn.linear import Bilinear, Identity, LazyLinear, Linear
 from unified.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -44,7 +44,7 @@ from unified.nn.loss import (
 )  # fmt: skip
 from unified.nn.module import Module
 from unified.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
-from unified.nn.parameter import Parameter
+from unified.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [
@@ -55,4 +55,6 @@ __all__ = [
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
     "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
+    # linear and lazy
+    "Bilinear", "Buffer", "LazyLinear", "UninitializedBuffer", "UninitializedParameter",
 ]  # fmt: skip
