@@ -43,7 +43,22 @@ from unified.nn.loss import (
     SmoothL1Loss,
 )  # fmt: skip
 from unified.nn.module import Module
-from unified.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
+from unified.nn.normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from unified.nn.normalization_statistics import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    SyncBatchNorm,
+)  # fmt: skip
 from unified.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
@@ -57,4 +72,8 @@ __all__ = [
     "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
     # linear and lazy
     "Bilinear", "Buffer", "LazyLinear", "UninitializedBuffer", "UninitializedParameter",
+    # norms
+    "CrossMapLRN2d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
+    "LazyBatchNorm3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LocalResponseNorm",
+    "SyncBatchNorm",
 ]  # fmt: skip

@@ -88,6 +88,9 @@ class Stateful:
         """Takes what :meth:`get_extra_state` returned, from a state dict that is loaded."""
         raise NotImplementedError("override get_extra_state() and set_extra_state() together")
 
+    def _complete(self, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+        """Adds to a state dict what an earlier version of the class did not write."""
+
     def _own_state_hooks(self) -> StateHooks:
         if self._state_hooks is None:
             self.__dict__["_state_hooks"] = StateHooks()
@@ -172,6 +175,7 @@ def _load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: b
         metadata = dict(versions.get(prefix[:-1], {}))
         for hook in _hooks_of(owner, "load_pre"):
             hook(owner, state, prefix, metadata, True, *keys, problems)
+        owner._complete(state, prefix, metadata)
     entries = [_Entry(prefix + name, owner, name, held) for prefix, owner in owners for name, held in _own(owner)]
     extras = {
         prefix + _EXTRA: owner
