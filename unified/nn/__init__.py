@@ -7,6 +7,7 @@ from unified.nn.activation import (
     GELU,
     GLU,
     SELU,
+    Hardshrink,
     Hardsigmoid,
     Hardswish,
     Hardtanh,
@@ -14,20 +15,27 @@ from unified.nn.activation import (
     LogSigmoid,
     LogSoftmax,
     Mish,
+    PReLU,
+    RReLU,
     ReLU,
     ReLU6,
     SiLU,
     Sigmoid,
     Softmax,
+    Softmax2d,
+    Softmin,
     Softplus,
+    Softshrink,
     Softsign,
     Tanh,
     Tanhshrink,
+    Threshold,
 )  # fmt: skip
 from unified.nn.attention import MultiheadAttention
 from unified.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from unified.nn.convolution import Conv1d, Conv2d, Conv3d
-from unified.nn.dropout import Dropout, Dropout2d
+from unified.nn.distance import CosineSimilarity, PairwiseDistance
+from unified.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from unified.nn.embedding import Embedding
 from unified.nn.flatten import Flatten, Unflatten
 from unified.nn.linear import Bilinear, Identity, LazyLinear, Linear
@@ -36,11 +44,31 @@ from unified.nn.loss import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     HuberLoss,
-    KLDivLoss,
     L1Loss,
     MSELoss,
     NLLLoss,
+    NLLLoss2d,
     SmoothL1Loss,
+)  # fmt: skip
+from unified.nn.loss_adaptive import AdaptiveLogSoftmaxWithLoss
+from unified.nn.loss_margin import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)  # fmt: skip
+from unified.nn.loss_probability import (
+    CTCLoss,
+    GaussianNLLLoss,
+    KLDivLoss,
+    LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions,
+    PoissonNLLLoss,
 )  # fmt: skip
 from unified.nn.module import Module
 from unified.nn.normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
@@ -76,4 +104,12 @@ __all__ = [
     "CrossMapLRN2d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
     "LazyBatchNorm3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LocalResponseNorm",
     "SyncBatchNorm",
+    # activations and dropout
+    "AlphaDropout", "Dropout1d", "Dropout3d", "FeatureAlphaDropout", "Hardshrink", "PReLU", "RReLU", "Softmax2d",
+    "Softmin", "Softshrink", "Threshold",
+    # losses and distances
+    "AdaptiveLogSoftmaxWithLoss", "CTCLoss", "CosineEmbeddingLoss", "CosineSimilarity", "GaussianNLLLoss",
+    "HingeEmbeddingLoss", "LinearCrossEntropyLoss", "LinearCrossEntropyOptions", "MarginRankingLoss",
+    "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss2d", "PairwiseDistance",
+    "PoissonNLLLoss", "SoftMarginLoss", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
 ]  # fmt: skip
