@@ -40,7 +40,6 @@ ABSENT = frozenset({
     "MaxUnpool1d",
     "MaxUnpool2d",
     "MaxUnpool3d",
-    "ParameterDict",
     "PixelShuffle",
     "PixelUnshuffle",
     "RNN",

@@ -32,7 +32,8 @@ from unified.nn.activation import (
     Threshold,
 )  # fmt: skip
 from unified.nn.attention import MultiheadAttention
-from unified.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
+from unified.nn.container import ModuleDict, ModuleList, Sequential
+from unified.nn.container_parameters import ParameterDict, ParameterList
 from unified.nn.convolution import Conv1d, Conv2d, Conv3d
 from unified.nn.distance import CosineSimilarity, PairwiseDistance
 from unified.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
@@ -100,6 +101,8 @@ __all__ = [
     "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
     # linear and lazy
     "Bilinear", "Buffer", "LazyLinear", "UninitializedBuffer", "UninitializedParameter",
+    # containers
+    "ParameterDict",
     # norms
     "CrossMapLRN2d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
     "LazyBatchNorm3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LocalResponseNorm",
