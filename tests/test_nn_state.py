@@ -234,3 +234,50 @@ def test_names_of_shared_members(backend: str) -> None:
             found = [n for n, _ in getattr(ours, walk)(remove_duplicate=remove)]
             assert found == [n for n, _ in getattr(theirs, walk)(remove_duplicate=remove)], walk
     assert set(dir(ours)) >= {"a", "b", "x", "y"}
+
+
+def test_hooks_of_every_registration(backend: str) -> None:
+    logs = []
+    for n, t, where in ((nn, un, nn.modules.module), (torch.nn, torch, torch.nn.modules.module)):
+        log = []
+
+        def note(module, name, member, log=log):
+            log.append((type(module).__name__, name, type(member).__name__))
+
+        with (
+            where.register_module_parameter_registration_hook(note),
+            where.register_module_buffer_registration_hook(note),
+            where.register_module_module_registration_hook(note),
+        ):
+            model = n.Sequential(n.BatchNorm1d(2))
+            model.more = n.ReLU()
+            model.register_buffer("x", t.ones(1))
+        model.also = n.Linear(1, 1)
+        logs.append(log)
+        other = n.Tanh()
+        with where.register_module_module_registration_hook(lambda module, name, child, other=other: other):
+            assert n.Sequential(n.ReLU())[0] is other
+        with where.register_module_parameter_registration_hook(
+            lambda m, k, p, n=n: None if p is None else n.Parameter(-p)
+        ):
+            assert n.PReLU().weight.tolist() == [0.25]  # the hook came before the constructor wrote its value
+            model.scale = n.Parameter(t.ones(1))
+        assert model.scale.tolist() == [-1]
+    assert logs[0] == logs[1]
+
+
+def test_modules_with_and_without_duplicates() -> None:
+    found = []
+    for n in (nn, torch.nn):
+        shared = n.ReLU()
+        model = n.Sequential(shared, shared)
+        memo = {shared}
+        found.append(
+            (
+                len(list(model.modules())),
+                len(list(model.modules(remove_duplicate=False))),
+                [name for name, _ in model.named_modules(memo, "x")],
+                len(memo),
+            )  # fmt: skip
+        )
+    assert found[0] == found[1]

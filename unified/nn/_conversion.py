@@ -120,9 +120,9 @@ class Convertible:
         """Parameters and buffers on the host."""
         return self.to("cpu")
 
-    def cuda(self, index: int = 0) -> Self:
+    def cuda(self, device: int | Device | None = None) -> Self:
         """Parameters and buffers on a GPU."""
-        return self.to(Device("gpu", index))
+        return self.to(device if isinstance(device, Device) else Device("gpu", device or 0))
 
     def share_memory(self) -> Self:
         """Raises UnsupportedOpError: Tensors are values, so nothing that a process writes is seen in another."""

@@ -14,20 +14,26 @@ from unified.io.registered import register_own
 from unified.nn import _hooks
 from unified.nn._conversion import Convertible
 from unified.nn._hooks import (
+    register_module_buffer_registration_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
 )
 from unified.nn._state import StateHooks, Stateful
 from unified.nn.parameter import Buffer, Parameter, is_lazy
 
 __all__ = [
     "Module",
+    "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
     "register_module_full_backward_hook",
     "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
 ]
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
@@ -155,7 +161,7 @@ class Module(Stateful, Convertible):
             raise OperandError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (a Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = _hooks.registered("buffer", self, name, tensor)
         if persistent:
             self._transient.discard(name)
         else:
@@ -175,7 +181,7 @@ class Module(Stateful, Convertible):
         if module is not None and not isinstance(module, Module):
             raise OperandError(f"{type(module).__name__} is not a Module subclass")
         self._name(name, "module", self.__dict__.get("_modules"))
-        self._modules[name] = module
+        self._modules[name] = _hooks.registered("module", self, name, module)
 
     def _parameters_or_none(self) -> dict[str, Parameter | None] | None:
         return self.__dict__.get("_parameters")
@@ -202,7 +208,7 @@ class Module(Stateful, Convertible):
                 f"cannot assign a Tensor with a history to parameter '{name}'; parameters are leaves, and what is "
                 "computed from them is computed in forward()"
             )
-        self._parameters[name] = param
+        self._parameters[name] = _hooks.registered("parameter", self, name, param)
 
     def __setattr__(self, name: str, value: Any) -> None:
         holders = self.__dict__
@@ -213,7 +219,7 @@ class Module(Stateful, Convertible):
             self._set_parameter(name, value)
         elif isinstance(value, Module):
             self._release(name, "module", "_modules")
-            self._modules[name] = value
+            self._modules[name] = _hooks.registered("module", self, name, value)
         elif name in holders.get("_modules", ()):
             if value is not None:
                 raise OperandError(
@@ -292,23 +298,25 @@ class Module(Stateful, Convertible):
 
     # ---- what it holds ---------------------------------------------------------------------------------------
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This Module under ``prefix`` and all below it, with dotted names."""
-        return self._walk(prefix, set() if remove_duplicate else None)
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This Module under ``prefix`` and all below it, with dotted names; what is in ``memo`` is left out."""
+        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
 
-    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+    def _walk(self, prefix: str, seen: set[Module] | None) -> Iterator[tuple[str, Module]]:
         if seen is not None:
-            if id(self) in seen:
+            if self in seen:
                 return
-            seen.add(id(self))
+            seen.add(self)
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
                 yield from module._walk(f"{prefix}.{name}" if prefix else name, seen)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This Module and all below it."""
-        for _, module in self.named_modules():
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -328,7 +336,7 @@ class Module(Stateful, Convertible):
         self, registry: str, prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        owners = self.named_modules(prefix, remove_duplicate) if recurse else iter([(prefix, self)])
+        owners = self.named_modules(None, prefix, remove_duplicate) if recurse else iter([(prefix, self)])
         for path, module in owners:
             for name, member in module.__dict__[registry].items():
                 if member is None or id(member) in seen:
