@@ -257,9 +257,11 @@ def test_hooks_of_every_registration(backend: str) -> None:
         other = n.Tanh()
         with where.register_module_module_registration_hook(lambda module, name, child, other=other: other):
             assert n.Sequential(n.ReLU())[0] is other
-        with where.register_module_parameter_registration_hook(
-            lambda m, k, p, n=n: None if p is None else n.Parameter(-p)
-        ):
+
+        def negative(module, name, param, n=n):
+            return None if param is None else n.Parameter(-param)
+
+        with where.register_module_parameter_registration_hook(negative):
             assert n.PReLU().weight.tolist() == [0.25]  # the hook came before the constructor wrote its value
             model.scale = n.Parameter(t.ones(1))
         assert model.scale.tolist() == [-1]
@@ -272,12 +274,6 @@ def test_modules_with_and_without_duplicates() -> None:
         shared = n.ReLU()
         model = n.Sequential(shared, shared)
         memo = {shared}
-        found.append(
-            (
-                len(list(model.modules())),
-                len(list(model.modules(remove_duplicate=False))),
-                [name for name, _ in model.named_modules(memo, "x")],
-                len(memo),
-            )  # fmt: skip
-        )
+        counts = [len(list(model.modules(remove_duplicate=remove))) for remove in (True, False)]
+        found.append((counts, [name for name, _ in model.named_modules(memo, "x")], len(memo)))
     assert found[0] == found[1]
