@@ -7,6 +7,7 @@ from unified.nn.activation import (
     GELU,
     GLU,
     SELU,
+    Hardshrink,
     Hardsigmoid,
     Hardswish,
     Hardtanh,
@@ -14,37 +15,80 @@ from unified.nn.activation import (
     LogSigmoid,
     LogSoftmax,
     Mish,
+    PReLU,
+    RReLU,
     ReLU,
     ReLU6,
     SiLU,
     Sigmoid,
     Softmax,
+    Softmax2d,
+    Softmin,
     Softplus,
+    Softshrink,
     Softsign,
     Tanh,
     Tanhshrink,
+    Threshold,
 )  # fmt: skip
 from unified.nn.attention import MultiheadAttention
-from unified.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
+from unified.nn.container import ModuleDict, ModuleList, Sequential
+from unified.nn.container_parameters import ParameterDict, ParameterList
 from unified.nn.convolution import Conv1d, Conv2d, Conv3d
-from unified.nn.dropout import Dropout, Dropout2d
+from unified.nn.distance import CosineSimilarity, PairwiseDistance
+from unified.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from unified.nn.embedding import Embedding
 from unified.nn.flatten import Flatten, Unflatten
-from unified.nn.linear import Identity, Linear
+from unified.nn.linear import Bilinear, Identity, LazyLinear, Linear
 from unified.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     HuberLoss,
-    KLDivLoss,
     L1Loss,
     MSELoss,
     NLLLoss,
+    NLLLoss2d,
     SmoothL1Loss,
 )  # fmt: skip
+from unified.nn.loss_adaptive import AdaptiveLogSoftmaxWithLoss
+from unified.nn.loss_margin import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)  # fmt: skip
+from unified.nn.loss_probability import (
+    CTCLoss,
+    GaussianNLLLoss,
+    KLDivLoss,
+    LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions,
+    PoissonNLLLoss,
+)  # fmt: skip
 from unified.nn.module import Module
-from unified.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
-from unified.nn.parameter import Parameter
+from unified.nn.normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from unified.nn.normalization_statistics import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    SyncBatchNorm,
+)  # fmt: skip
+from unified.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
 __all__ = [
@@ -55,4 +99,20 @@ __all__ = [
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
     "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
+    # linear and lazy
+    "Bilinear", "Buffer", "LazyLinear", "UninitializedBuffer", "UninitializedParameter",
+    # containers
+    "ParameterDict",
+    # norms
+    "CrossMapLRN2d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
+    "LazyBatchNorm3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d", "LocalResponseNorm",
+    "SyncBatchNorm",
+    # activations and dropout
+    "AlphaDropout", "Dropout1d", "Dropout3d", "FeatureAlphaDropout", "Hardshrink", "PReLU", "RReLU", "Softmax2d",
+    "Softmin", "Softshrink", "Threshold",
+    # losses and distances
+    "AdaptiveLogSoftmaxWithLoss", "CTCLoss", "CosineEmbeddingLoss", "CosineSimilarity", "GaussianNLLLoss",
+    "HingeEmbeddingLoss", "LinearCrossEntropyLoss", "LinearCrossEntropyOptions", "MarginRankingLoss",
+    "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss2d", "PairwiseDistance",
+    "PoissonNLLLoss", "SoftMarginLoss", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
 ]  # fmt: skip

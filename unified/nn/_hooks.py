@@ -37,6 +37,18 @@ def _for_all() -> ModuleHooks:
     return everywhere
 
 
+_registrations: dict[str, dict[int, Hook]] = {"parameter": {}, "buffer": {}, "module": {}}
+
+
+def registered(kind: str, module: Module, name: str, member: Any) -> Any:
+    """What the hooks of every registration of that kind make of a new member."""
+    for hook in list(_registrations[kind].values()):
+        changed = hook(module, name, member)
+        if changed is not None:
+            member = changed
+    return member
+
+
 class _Gate(Function):
     """The identity, which shows the gradients that come through it to a function and takes what it makes of them."""
 
@@ -187,3 +199,18 @@ def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_input, grad_output)`` after the backward of every Module."""
     return register(_for_all().backward, hook, prepend=False, epochs=OF_MODULE)
+
+
+def register_module_parameter_registration_hook(hook: Hook) -> RemovableHandle:
+    """Calls ``hook(module, name, param)`` for each new parameter; what it returns, unless None, takes its place."""
+    return register(_registrations["parameter"], hook, prepend=False)
+
+
+def register_module_buffer_registration_hook(hook: Hook) -> RemovableHandle:
+    """Calls ``hook(module, name, buffer)`` for each new buffer; what it returns, unless None, takes its place."""
+    return register(_registrations["buffer"], hook, prepend=False)
+
+
+def register_module_module_registration_hook(hook: Hook) -> RemovableHandle:
+    """Calls ``hook(module, name, child)`` for each new child; what it returns, unless None, takes its place."""
+    return register(_registrations["module"], hook, prepend=False)

@@ -287,6 +287,10 @@ def classes(
         raise ShapeError(f"weight {tuple(weight.shape)} must have the shape ({channels},) of the classes")
     if target.dtype.kind not in "iuf":
         raise DTypeError(f"target must be class indices or probabilities, not {target.dtype.name}")
+    if weight is not None:
+        base.same_dtype(input=input, weight=weight)
+    if target.dtype.kind == "f" and ignore_index >= 0:
+        raise ArgumentError("ignore_index is not supported for floating point target")
 
 
 def nll_loss(input: Any, target: Any, *options: Any) -> None:
