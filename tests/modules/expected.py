@@ -17,7 +17,6 @@ class Known(NamedTuple):
 
 KNOWN: tuple[Known, ...] = (
     Known("MaxPool2d", "equal", "*", "*", "return_indices is not an argument yet"),
-    Known("MultiheadAttention", "equal", "*", "*", "add_bias_kv and add_zero_attn are not arguments yet"),
     Known("KLDivLoss", "equal", "jax", "*", "the gradient of a negative target is a number where PyTorch says NaN"),
     Known("KLDivLoss", "equal", "tensorflow", "*", "as on JAX"),
     Known("BatchNorm1d", "refuses", "*", "*", "an eps that is not positive is taken"),

@@ -1,6 +1,6 @@
 """Modules under PyTorch's names, written once for all backends."""
 
-from unified.nn import functional, init, modules
+from unified.nn import functional, init, modules, utils
 from unified.nn.activation import (
     CELU,
     ELU,
@@ -46,6 +46,15 @@ from unified.nn.module import Module
 from unified.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LayerNorm, RMSNorm
 from unified.nn.parameter import Parameter
 from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from unified.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from unified.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from unified.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)  # fmt: skip
 
 __all__ = [
     "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
@@ -54,5 +63,7 @@ __all__ = [
     "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxPool2d", "Mish",
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
-    "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
+    "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules", "utils",
+    "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase",
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Recurrent layers over whole sequences, and the cells that take one step."""
+"""Recurrent layers over whole sequences."""
 
 from __future__ import annotations
 
@@ -11,22 +11,12 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, OperandError, ShapeError
 from unified.nn import functional as F
 from unified.nn import init
-from unified.nn.functional.recurrent import (
-    gru_cell,
-    lstm_cell,
-    recurrent_layer,
-    rnn_relu_cell,
-    rnn_tanh_cell,
-)
+from unified.nn.functional.recurrent import recurrent_layer
 from unified.nn.module import Module
 from unified.nn.parameter import Parameter
 from unified.nn.utils.rnn import PackedSequence
 from unified.ops.creation import empty
 from unified.ops.shape import cat
-
-State = Tensor | tuple[Tensor, Tensor]
-"""The hidden state, for an LSTM with its cells."""
-
 
 def _is_int(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
@@ -150,7 +140,7 @@ class RNNBase(Module):
         if isinstance(input, PackedSequence):
             return self._packed(input, states)
         if input.ndim not in (2, 3):
-            raise ShapeError(f"{self._name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+            raise ShapeError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
         batched = input.ndim == 3
         for state in states or ():
             if state.ndim != input.ndim:
@@ -170,24 +160,24 @@ class RNNBase(Module):
 
     def _packed(self, input: PackedSequence, states: list[Tensor] | None) -> tuple[PackedSequence, Any]:
         data, batch_sizes, order, back = input
+        batch = input.batch
+        if batch is None:  # a value of a compiled function
+            batch = int(batch_sizes[0].item()) if states is None else states[0].shape[1]
         if states is not None and order is not None:
             states = [state.index_select(1, order) for state in states]
-        batch = states[0].shape[1] if states is not None and input.is_traced else input.batch
+        if data.ndim != 2:
+            raise ShapeError(f"input must have 2 dimensions, got {data.ndim}")
         output, last = self._through(data, batch_sizes, self._checked(data, batch, states))
         if back is not None:
             last = [state.index_select(1, back) for state in last]
-        return PackedSequence(output, batch_sizes, order, back), self._given_back(last)
-
-    @property
-    def _name(self) -> str:
-        return type(self).__name__
+        return input.with_data(output), self._given_back(last)
 
     def _states(self, hx: Any) -> list[Tensor] | None:
         """What was given as the first states, as a list."""
         if hx is None:
             return None
         if not isinstance(hx, Tensor):
-            raise OperandError(f"{self._name}: hx must be a Tensor or None, not {type(hx).__name__}")
+            raise OperandError(f"{type(self).__name__}: hx must be a Tensor or None, not {type(hx).__name__}")
         return [hx]
 
     def _given_back(self, states: list[Tensor]) -> Any:
@@ -219,7 +209,7 @@ class RNNBase(Module):
             return [input.new_zeros(shape) for shape in shapes]
         for name, state, shape in zip(("hidden", "cell"), states, shapes, strict=False):
             if tuple(state.shape) != shape:
-                raise ShapeError(f"{self._name}: Expected {name} size {shape}, got {tuple(state.shape)}")
+                raise ShapeError(f"{type(self).__name__}: Expected {name} size {shape}, got {tuple(state.shape)}")
         return states
 
     def _through(
