@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from unified._dtype import DType
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, DTypeError, OperandError, ShapeError
+from unified.errors import ArgumentError, OperandError, ShapeError
 from unified.nn import functional as F
 from unified.nn import init
 from unified.nn.functional.recurrent import recurrent_layer
@@ -134,7 +134,7 @@ class RNNBase(Module):
             The outputs ``(L, N, directions * out)``, laid out (or packed) as the input, and the states as ``hx``.
 
         Raises:
-            ShapeError, DTypeError: the input or the states do not fit.
+            ShapeError, DTypeError, ArgumentError: the input or the states do not fit.
         """
         states = self._states(hx)
         if isinstance(input, PackedSequence):
@@ -192,11 +192,11 @@ class RNNBase(Module):
         """The first states, zeros unless given.
 
         Raises:
-            ShapeError, DTypeError: they or the input do not fit.
+            ShapeError, ArgumentError: they or the input do not fit.
         """
         dtype = self.all_weights[0][0].dtype
         if input.dtype is not dtype:
-            raise DTypeError(
+            raise ArgumentError(  # a ValueError, as in PyTorch
                 f"RNN input dtype ({input.dtype.name}) does not match weight dtype ({dtype.name}). Convert input: "
                 f"input.to(un.{dtype.name}), or convert model: model.to(un.{input.dtype.name})"
             )
