@@ -86,9 +86,20 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("way", ["batched", "unbatched", "packed"])
-@pytest.mark.parametrize(("cls", "options"), CASES, ids=str)
-def test_layers_equal_torchs(backend: str, cls: str, options: dict, way: str) -> None:
+FEW = [("batched", CASES[3]), ("unbatched", CASES[1]), ("packed", CASES[0]), ("packed", CASES[5])]
+"""In `make test`; the others are compiled by the full run only."""
+
+
+@pytest.mark.parametrize(
+    ("way", "cls", "options"),
+    [
+        pytest.param(way, *case, marks=[] if (way, case) in FEW else pytest.mark.full)
+        for way in ("batched", "unbatched", "packed")
+        for case in CASES
+    ],
+    ids=str,
+)
+def test_layers_equal_torchs(backend: str, way: str, cls: str, options: dict) -> None:
     ours, theirs = pair(cls, 3, 4, **options)
     hx, their_hx = states(theirs, None if way == "unbatched" else 3)
     x, t = given, their_given = drawn(3, 4, 3) if theirs.batch_first else drawn(4, 3, 3)
@@ -367,7 +378,9 @@ def test_packing_and_padding_equal_torchs(backend: str, batch_first: bool, lengt
     assert integers.tolist() == [[0, 1, 2], [3, 4, 0], [5, 0, 0], [6, 0, 0]]
 
 
-@pytest.mark.parametrize("options", [{}, {"batch_first": True, "padding_value": 2.0}, {"padding_side": "left"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_first": True, "padding_value": 2.0}, {"padding_side": "left"}], ids=str
+)
 def test_sequences_equal_torchs(backend: str, options: dict) -> None:
     made = [drawn(length, 2, seed=length) for length in LENGTHS]
     ours, theirs = [m[0] for m in made], [m[1] for m in made]

@@ -1,8 +1,8 @@
 """Recurrent layers on TensorFlow: one product for the inputs of all steps, then a loop over time.
 
-TensorFlow's derivative of a loop stacks every value that a step computes. This one keeps the states alone, computes the
-rest again for all steps at once, walks back with the cell differentiated by a tape, and takes the products for the
-weights' gradient out of the loop.
+TensorFlow's derivative of a loop stacks every value that a step computes. This one keeps the states alone, computes
+the rest again for all steps at once, walks back with the cell differentiated by a tape, and takes the products for
+the weights' gradient out of the loop.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from unified.nn.utils.rnn import PackedSequence
 from unified.ops.creation import empty
 from unified.ops.shape import cat
 
+
 def _is_int(name: str, value: Any) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise OperandError(f"{name} should be of type int, got: {type(value).__name__}")
@@ -126,7 +127,7 @@ class RNNBase(Module):
         """The outputs of the last layer at every step, and the last state of every layer.
 
         Args:
-            input: ``(L, N, input_size)``, ``(N, L, input_size)`` with ``batch_first``, ``(L, input_size)``, or packed.
+            input: ``(L, N, input_size)``, ``(N, L, input_size)`` with ``batch_first``, ``(L, input_size)`` or packed.
             hx: the first states, ``(num_layers * directions, N, out)``, without N for no batch; zeros unless given.
                 An LSTM takes a pair, the second being the cells ``(num_layers * directions, N, hidden_size)``.
 
@@ -148,12 +149,13 @@ class RNNBase(Module):
                     f"For {'' if batched else 'un'}batched {input.ndim}-D input, hx should also be {input.ndim}-D "
                     f"but got {state.ndim}-D tensor"
                 )
+        steps: Tensor = input
         if not batched:
-            input = input.unsqueeze(1)
+            steps = input.unsqueeze(1)
             states = None if states is None else [state.unsqueeze(1) for state in states]
         elif self.batch_first:
-            input = input.transpose(0, 1)
-        output, last = self._through(input, None, self._checked(input, input.shape[1], states))
+            steps = input.transpose(0, 1)
+        output, last = self._through(steps, None, self._checked(steps, steps.shape[1], states))
         if not batched:
             return output.squeeze(1), self._given_back([state.squeeze(1) for state in last])
         return output.transpose(0, 1) if self.batch_first else output, self._given_back(last)
@@ -237,9 +239,7 @@ class RNNBase(Module):
         defaults = {
             "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False
         }  # fmt: skip
-        others = [
-            f"{name}={getattr(self, name)}" for name, usual in defaults.items() if getattr(self, name) != usual
-        ]
+        others = [f"{name}={getattr(self, name)}" for name, usual in defaults.items() if getattr(self, name) != usual]
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *others])
 
 

@@ -384,9 +384,7 @@ class Transformer(Module):
         """
         batch = 0 if self.batch_first else 1
         if src.ndim == 3 and (tgt.ndim != 3 or src.shape[batch] != tgt.shape[batch]):
-            raise ShapeError(
-                f"the batch number of src {tuple(src.shape)} and tgt {tuple(tgt.shape)} must be equal"
-            )
+            raise ShapeError(f"the batch number of src {tuple(src.shape)} and tgt {tuple(tgt.shape)} must be equal")
         if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
             raise ShapeError(
                 f"the feature number of src {tuple(src.shape)} and tgt {tuple(tgt.shape)} must be equal to d_model "

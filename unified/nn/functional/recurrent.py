@@ -18,7 +18,9 @@ def _layer(
     input: Any, hx: Any, weights: Any, batch_sizes: Any = None, mode: str = "", bidirectional: bool = False
 ) -> None:
     """All operands have one dtype, and there is a step to take."""
-    named = {f"hx[{i}]": each for i, each in enumerate(hx)} | {f"weights[{i}]": each for i, each in enumerate(weights)}
+    named = {f"hx[{i}]": each for i, each in enumerate(hx)} | {
+        f"weights[{i}]": each for i, each in enumerate(weights)
+    }
     base.same_dtype(input=input, **named)
     if len(input.shape) != (3 if batch_sizes is None else 2):
         raise ShapeError(f"input {tuple(input.shape)} must have 3 dimensions, or 2 where it is packed")

@@ -14,8 +14,7 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError, OperandError, ShapeError
 from unified.ops.creation import arange
 from unified.ops.elementwise import Scalar, where
-from unified.ops.reduction import argsort
-from unified.ops.reduction import cumsum
+from unified.ops.reduction import argsort, cumsum
 from unified.ops.shape import pad, stack
 
 __all__ = [
@@ -188,10 +187,13 @@ def pack_padded_sequence(
     falling = np.array([sizes[place] for place in order])
     batch_sizes = [int((falling > step).sum()) for step in range(falling[0])]
     of_batch, of_step = (steps, 1) if batch_first else (1, batch)
-    rows = [step * of_step + order[place] * of_batch for step, size in enumerate(batch_sizes) for place in range(size)]
+    rows = [
+        step * of_step + order[place] * of_batch for step, size in enumerate(batch_sizes) for place in range(size)
+    ]
 
     def indices(values: list[int]) -> Tensor:
-        return input.new_tensor(values, dtype=int32)
+        made: Tensor = input.new_tensor(values, dtype=int32)
+        return made
 
     data = input.flatten(0, 1).index_select(0, indices(rows))
     if enforce_sorted:
@@ -265,16 +267,19 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Stacks sequences, each ``(length, *)``, padded to the longest: ``(T, N, *)``, or ``(N, T, *)`` with ``batch_first``.
+    """Stacks sequences, each ``(length, *)``, padded to the longest of T steps.
 
     Args:
         padding_side: ``"right"`` or ``"left"``.
+
+    Returns:
+        ``(T, N, *)``, or ``(N, T, *)`` with ``batch_first``.
 
     Raises:
         OperandError: ``sequences`` is no sequence of Tensors.
         ArgumentError: there is none, or the side is unknown.
         ShapeError: they differ in more than their lengths.
-    """  # noqa: E501
+    """
     if isinstance(sequences, Tensor):
         sequences = sequences.unbind(0)
     if not isinstance(sequences, (list, tuple)) or not all(isinstance(each, Tensor) for each in sequences):
@@ -285,7 +290,9 @@ def pad_sequence(
         raise ArgumentError("pad_sequence: received an empty list of sequences")
     shapes = [tuple(each.shape) for each in sequences]
     if any(not shape or shape[1:] != shapes[0][1:] for shape in shapes):
-        raise ShapeError(f"pad_sequence: sequences must differ in their first dimension only, but have shapes {shapes}")
+        raise ShapeError(
+            f"pad_sequence: sequences must differ in their first dimension only, but have shapes {shapes}"
+        )
     longest = max(shape[0] for shape in shapes)
 
     def longer(each: Tensor) -> Tensor:
@@ -300,7 +307,7 @@ def pad_sequence(
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list[Tensor]:
-    """The sequences of ``(T, N, *)`` (``(N, T, *)`` with ``batch_first``) without their padding: undoes pad_sequence."""
+    """Undoes :func:`pad_sequence`: the sequences of ``(T, N, *)``, or ``(N, T, *)`` with ``batch_first``."""
     rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     return [row[:length] for row, length in zip(rows.unbind(0), _lengths("unpad_sequence", lengths), strict=True)]
 
