@@ -13,7 +13,9 @@ def sinusoids(length: int, width: int) -> Tensor:
     position = un.arange(length).unsqueeze(1)
     rates = un.exp(un.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angles = position * rates
-    return un.stack([un.sin(angles), un.cos(angles)], -1).flatten(1)[:, :width]
+    pairs: Tensor = un.stack([un.sin(angles), un.cos(angles)], -1)
+    table: Tensor = pairs.flatten(1)[:, :width]
+    return table
 
 
 class TranslationTransformer(nn.Module):
