@@ -80,6 +80,7 @@ FAMILIES = (
     "order",
     "pooling",
     "random",
+    "recurrent",
     "reduction",
     "resampling",
     "scan",

@@ -17,7 +17,7 @@ import torch
 import unified as un
 import unified.nn.functional as F
 from unified import nn
-from unified.models import GPT, MLP, DigitsCNN, GPTConfig
+from unified.models import GPT, MLP, DigitsCNN, GPTConfig, LSTMClassifier, TranslationTransformer
 
 _MODELS = Path(__file__).parents[1] / "models"
 
@@ -34,11 +34,14 @@ def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(np.array(value.detach().numpy())) for name, value in model.state_dict().items()}
 
 
-def _agree(model: nn.Module, twin: torch.nn.Module, x: np.ndarray, y: np.ndarray, classes: int) -> None:
+def _agree(
+    model: nn.Module, twin: torch.nn.Module, x: np.ndarray | tuple[np.ndarray, ...], y: np.ndarray, classes: int
+) -> None:
     """Logits and every parameter's gradient, in training mode."""
     twin.load_state_dict(_weights(model))
-    expected = twin(torch.tensor(x))
-    logits = model(un.tensor(x))
+    inputs = x if isinstance(x, tuple) else (x,)
+    expected = twin(*[torch.tensor(each) for each in inputs])
+    logits = model(*[un.tensor(each) for each in inputs])
     np.testing.assert_allclose(logits.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
     torch.nn.functional.cross_entropy(expected.reshape(-1, classes), torch.tensor(y).long().reshape(-1)).backward()
     F.cross_entropy(logits.reshape(-1, classes), un.tensor(y).reshape(-1)).backward()
@@ -63,6 +66,31 @@ def test_digits_cnn(backend: str) -> None:
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
     _agree(DigitsCNN(dropout=0.0), _in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
+
+
+def test_lstm(backend: str) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    tokens, lengths = draw.integers(0, 9, (3, 5)).astype(np.int32), np.array([2, 5, 3], np.int32)
+    made = (
+        LSTMClassifier(9, 4, 6, 3, 2, bidirectional=True),
+        _in_torch("lstm").LSTMClassifier(9, 4, 6, 3, 2, 0, True),
+    )
+    y = draw.integers(0, 3, 3).astype(np.int32)
+    _agree(*made, tokens, y, 3)
+    for model in made:
+        model.zero_grad()
+    _agree(*made, (tokens, lengths), y, 3)
+
+
+def test_translation_transformer(backend: str) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    source, target = draw.integers(1, 9, (2, 5)).astype(np.int32), draw.integers(0, 7, (2, 5)).astype(np.int32)
+    source[0, 3:] = 0
+    options = {"width": 8, "heads": 2, "layers": 1, "hidden": 12, "context": 6, "dropout": 0.0, "padding": 0}
+    twin = _in_torch("transformer").TranslationTransformer(9, 7, **options)
+    _agree(TranslationTransformer(9, 7, **options), twin, (source, target[:, :-1]), target[:, 1:], 7)
 
 
 def test_gpt(backend: str) -> None:

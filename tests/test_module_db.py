@@ -57,6 +57,7 @@ def naming(name: str, place: int, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="torch")
+            warnings.filterwarnings("ignore", "enable_nested_tensor is True")  # in the name of whom it was called by
             yield
     except Exception as error:
         error.add_note(f"input {place} of nn.{name}, {'train' if training else 'eval'} mode")

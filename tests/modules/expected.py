@@ -17,7 +17,6 @@ class Known(NamedTuple):
 
 KNOWN: tuple[Known, ...] = (
     Known("MaxPool2d", "equal", "*", "*", "return_indices is not an argument yet"),
-    Known("MultiheadAttention", "equal", "*", "*", "add_bias_kv and add_zero_attn are not arguments yet"),
     Known("Embedding", "refuses", "*", "*", "an index out of range is no IndexError"),
 )
 

@@ -1,6 +1,6 @@
 """Modules under PyTorch's names, written once for all backends."""
 
-from unified.nn import functional, init, modules
+from unified.nn import functional, init, modules, utils
 from unified.nn.activation import (
     CELU,
     ELU,
@@ -90,6 +90,15 @@ from unified.nn.normalization_statistics import (
 )  # fmt: skip
 from unified.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from unified.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from unified.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from unified.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)  # fmt: skip
 
 __all__ = [
     "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
@@ -115,4 +124,7 @@ __all__ = [
     "HingeEmbeddingLoss", "LinearCrossEntropyLoss", "LinearCrossEntropyOptions", "MarginRankingLoss",
     "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "NLLLoss2d", "PairwiseDistance",
     "PoissonNLLLoss", "SoftMarginLoss", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "utils",
+    "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase",
+    "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
 ]  # fmt: skip

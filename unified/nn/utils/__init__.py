@@ -1,0 +1,5 @@
+"""What PyTorch keeps under ``torch.nn.utils``."""
+
+from unified.nn.utils import rnn
+
+__all__ = ["rnn"]
