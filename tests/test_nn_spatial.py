@@ -337,6 +337,7 @@ def test_layers_refuse_inputs_of_another_rank(backend: str) -> None:
             layer(un.ones(*shape))
 
 
+@pytest.mark.full
 def test_a_network_of_them_compiles(backend: str) -> None:
     """Two losses of training, eager and compiled; float32 in the fused order of a compiler, hence 1e-4."""
 
