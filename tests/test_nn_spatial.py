@@ -221,6 +221,7 @@ def test_fractional_pooling_by_given_samples(backend: str, dims: int) -> None:
         )
         assert list(ours.state_dict()) == list(theirs.state_dict()) == ["_random_samples"]
         _close(ours(un.tensor(array)), theirs(torch.tensor(array).float()))
+        _close(ours(un.tensor(array[0])), theirs(torch.tensor(array[0]).float()))  # more samples than examples
     assert getattr(nn, name)(2, output_size=4)(un.tensor(array)).shape == (2, 3, *[4] * dims)
     for wrong in ({}, {"output_size": 3, "output_ratio": 0.5}, {"output_ratio": 1.5}):
         with pytest.raises(errors.ArgumentError, match=name):
@@ -299,6 +300,16 @@ def test_tables_of_given_rows(backend: str, name: str, tmp_path: Path) -> None:
         kind.from_pretrained(un.ones(3))
     with pytest.raises(errors.ShapeError, match="must be"):
         kind(5, 3, _weight=un.tensor(rows))
+
+
+@pytest.mark.parametrize("wrong", [6, -1])
+def test_an_index_outside_of_the_table_is_refused(backend: str, wrong: int) -> None:
+    index = un.tensor([[0, wrong]])
+    for table in (nn.Embedding(6, 3), nn.Embedding(6, 3, scale_grad_by_freq=True), nn.EmbeddingBag(6, 3)):
+        with pytest.raises(errors.IndexOutOfRangeError, match=f"index {wrong} is out of range"):
+            table(index)
+    with pytest.raises(errors.IndexOutOfRangeError, match="out of range"):
+        nn.EmbeddingBag(6, 3, mode="max")(index.reshape(-1), un.tensor([0, 1]))
 
 
 # ---- refusals, and the static path -------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ class Known(NamedTuple):
 
 
 KNOWN: tuple[Known, ...] = (
-    Known("MaxPool2d", "equal", "*", "*", "return_indices is not an argument yet"),
     Known("MultiheadAttention", "equal", "*", "*", "add_bias_kv and add_zero_attn are not arguments yet"),
     Known("KLDivLoss", "equal", "jax", "*", "the gradient of a negative target is a number where PyTorch says NaN"),
     Known("KLDivLoss", "equal", "tensorflow", "*", "as on JAX"),
@@ -25,7 +24,6 @@ KNOWN: tuple[Known, ...] = (
     Known("BatchNorm3d", "refuses", "*", "*", "an eps that is not positive is taken"),
     Known("CrossEntropyLoss", "refuses", "jax", "*", "ignore_index is taken with probabilities"),
     Known("CrossEntropyLoss", "refuses", "tensorflow", "*", "ignore_index is taken with probabilities"),
-    Known("Embedding", "refuses", "*", "*", "an index out of range is no IndexError"),
     Known("HuberLoss", "refuses", "*", "*", "a complex delta is taken"),
     Known("NLLLoss", "refuses", "*", "*", "a weight of another dtype is taken"),
 )
