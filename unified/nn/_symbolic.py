@@ -26,8 +26,11 @@ from unified.errors import ArgumentError, AutogradError, SymbolicTensorError
 from unified.nn import _hooks
 from unified.nn.module import Module
 
-SAMPLES = (101, 103)
-"""Lengths of the batch at which shapes are worked out: primes, so that no reshape fits both by chance."""
+SAMPLES = (103, 101)
+"""Lengths of the batch at which shapes are worked out.
+
+Primes, so that no reshape fits both by chance; the smaller last, so that a slice which took the first's length fails.
+"""
 
 # ---- lengths -----------------------------------------------------------------------------------------------------
 
@@ -46,6 +49,9 @@ class Length(int):
         return "None"
 
     __str__ = __repr__
+
+    def __neg__(self) -> Length:
+        return Length(lambda batch: -self.of(batch))
 
     def __truediv__(self, other: Any) -> Any:
         raise SymbolicTensorError("the length of the batch is not known yet, so it cannot be divided into a float")

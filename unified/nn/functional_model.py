@@ -22,7 +22,9 @@ def Input(shape: int | Sequence[int], dtype: DType = float32, name: str | None =
     """A symbolic Tensor: what ops and Modules make of it is recorded, for :class:`Model` to compute later.
 
     Its batch dimension stands in front of ``shape``, and ``x.shape[0]`` is an int that a recorded call takes as the
-    length of the batch at hand. All inputs of a Model have the same.
+    length of the batch at hand. All inputs of a Model have the same. The int remembers what is added to it,
+    multiplied with it and divided by it as ints; ``1.0 / x.shape[0]`` in floats it cannot follow: write
+    ``x.mean(0)``, or ``y / x.shape[0]`` with a Tensor ``y``.
 
     Args:
         shape: the lengths of the other dimensions; an int for one dimension.
