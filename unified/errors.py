@@ -56,6 +56,10 @@ class BackendMismatchError(OpError, TypeError):
     """One operation was given tensors of two backends."""
 
 
+class UninitializedError(OpError, ValueError):
+    """A parameter or buffer was used whose shape waits for a Module's first input."""
+
+
 class UnsupportedOpError(OpError, NotImplementedError):
     """The backend has no native for the operation and it has no composite."""
 

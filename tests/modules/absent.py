@@ -3,7 +3,6 @@
 ABSENT = frozenset({
     "AdaptiveLogSoftmaxWithLoss",
     "AlphaDropout",
-    "Bilinear",
     "CTCLoss",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
@@ -33,7 +32,6 @@ ABSENT = frozenset({
     "LazyInstanceNorm1d",
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",
-    "LazyLinear",
     "LinearCrossEntropyLoss",
     "LinearCrossEntropyOptions",
     "LocalResponseNorm",

@@ -38,7 +38,7 @@ from unified.nn.dropout import Dropout, Dropout2d
 from unified.nn.embedding import Embedding, EmbeddingBag
 from unified.nn.flatten import Flatten, Unflatten
 from unified.nn.folding import Fold, Unfold
-from unified.nn.linear import Identity, Linear
+from unified.nn.linear import Bilinear, Identity, LazyLinear, Linear
 from unified.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -69,7 +69,7 @@ from unified.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )  # fmt: skip
-from unified.nn.parameter import Parameter
+from unified.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from unified.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -117,4 +117,5 @@ __all__ = [
     "AvgPool1d", "AvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d",
     "MaxPool1d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
     "ChannelShuffle", "PixelShuffle", "PixelUnshuffle", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
+    "Bilinear", "Buffer", "LazyLinear", "UninitializedBuffer", "UninitializedParameter",
 ]  # fmt: skip

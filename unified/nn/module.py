@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from unified import _dispatch
-from unified._device import device
 from unified._dispatch import tracing
-from unified._dtype import DType, bfloat16, float16, float32, float64
 from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
-from unified.errors import AutogradError, DTypeError, OperandError
+from unified.errors import ArgumentError, AutogradError, OperandError
 from unified.io.registered import register_own
-from unified.nn import _hooks, _state
+from unified.nn import _hooks
+from unified.nn._conversion import Convertible
 from unified.nn._hooks import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
-from unified.nn.parameter import Parameter
+from unified.nn._state import StateHooks, Stateful
+from unified.nn.parameter import Buffer, Parameter, is_lazy
 
 __all__ = [
     "Module",
@@ -33,7 +33,7 @@ __all__ = [
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Stateful, Convertible):
     """Base class of everything with parameters: assign them and other Modules as attributes, write ``forward``.
 
     Example:
@@ -52,6 +52,7 @@ class Module:
     _modules: dict[str, Module | None]
     _transient: set[str]
     _module_hooks: _hooks.ModuleHooks | None
+    _state_hooks: StateHooks | None
     _training: bool
     _configuration: tuple[tuple[Any, ...], dict[str, Any]]
     _holds_children_only = False
@@ -73,6 +74,7 @@ class Module:
     def __init__(self) -> None:
         self.__dict__.update(
             _training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _module_hooks=None,
+            _state_hooks=None,
         )  # fmt: skip
 
     # ---- calling -----------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ class Module:
             raise OperandError(
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
             )
-        if param is not None and not param.is_leaf:
+        if param is not None and not (is_lazy(param) or param.is_leaf):
             raise AutogradError(
                 f"cannot assign a Tensor with a history to parameter '{name}'; parameters are leaves, and what is "
                 "computed from them is computed in forward()"
@@ -218,6 +220,9 @@ class Module:
                     f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
                 )
             self._modules[name] = None
+        elif isinstance(value, Buffer):
+            self._release(name, "buffer", "_buffers")
+            self.register_buffer(name, value, value.persistent)
         elif name in holders.get("_buffers", ()):
             self.register_buffer(name, value, name not in self._transient)
         else:
@@ -284,20 +289,6 @@ class Module:
     def eval(self) -> Self:
         """Puts this Module and all below it into evaluation mode; returns itself."""
         return self.train(False)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Starts or stops recording for every parameter; returns itself."""
-        for param in self.parameters():
-            param.requires_grad_(requires_grad)
-        return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drops the gradients of all parameters, or sets them to zero."""
-        for param in self.parameters():
-            if set_to_none and tracing() is None:
-                param.grad = None  # without a look at what is there, which torch's engine would hand over first
-            elif param.grad is not None:
-                param.grad = None if set_to_none else param.grad.detach().zeros_like()
 
     # ---- what it holds ---------------------------------------------------------------------------------------
 
@@ -379,6 +370,25 @@ class Module:
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts ``module`` in the place of that dotted name, which need not be taken unless ``strict``.
+
+        Raises:
+            ArgumentError: the name is empty, or ``module`` no Module.
+            AttributeError: there is no way to the place, or it is taken by something else than a Module.
+        """
+        if target == "":
+            raise ArgumentError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ArgumentError(f"`module` is not an nn.Module, found {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of that dotted name. Raises AttributeError where there is none."""
         found: Parameter = self._member(target, "_parameters", "an nn.Parameter")
@@ -399,99 +409,10 @@ class Module:
             raise AttributeError(f"`{name}` is not {what}")
         return member
 
-    # ---- state -------------------------------------------------------------------------------------------------
-
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, PyTorch's names; detached unless ``keep_vars``."""
-        return _state.collect(self, prefix, keep_vars)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> _state.IncompatibleKeys:
-        """Copies values by name into the parameters and buffers; a failure changes nothing.
-
-        Args:
-            state_dict: Tensors of any backend, numpy arrays or frameworks' own tensors, by dotted name.
-            strict: refuse missing and unexpected names.
-            assign: put the given values in place of the present ones, dtype and backend included.
-
-        Returns:
-            ``missing_keys`` and ``unexpected_keys``.
-
-        Raises:
-            StateDictError: names (if strict) or shapes do not fit; lists all that do not.
-        """
-        return _state.load(self, state_dict, strict, assign)
-
-    # ---- moving and converting -----------------------------------------------------------------------------------
-
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Calls ``fn`` on every Module below and then on this one; returns itself."""
-        for module in self.children():
-            module.apply(fn)
-        fn(self)
-        return self
-
-    def _convert(self, convert: Callable[[Tensor], Tensor]) -> Self:
-        """Rebinds the value of every parameter, its gradient, and every buffer: identities stay."""
-        for param in self.parameters():
-            grad = param.grad
-            param.grad = None
-            param.data = convert(param.data)
-            if grad is not None:
-                param.grad = convert(grad)
-        for buffer in self.buffers():
-            buffer.data = convert(buffer.data)
-        return self
-
-    def to(self, *args: Any, device: Any = None, dtype: DType | None = None, backend: str | None = None) -> Self:
-        """Moves parameters and buffers to a device, a backend or (the floating ones) a dtype; returns itself.
-
-        Each Parameter stays the same object, so that an optimiser made before still holds it.
-        Forms: ``to("gpu")``, ``to(un.float64)``, ``to(tensor)``, ``to(backend="jax")`` and mixtures.
-
-        Raises:
-            DTypeError: the dtype is neither floating nor complex.
-            DeviceError, UnknownBackendError, MissingBackendError: the target does not exist.
-        """
-        for arg in args:
-            if isinstance(arg, DType):
-                dtype = arg
-            elif isinstance(arg, Tensor):
-                dtype, device, backend = arg.dtype, arg.device, arg.backend
-            elif not isinstance(arg, bool):
-                device = arg
-        if dtype is not None and not dtype.is_inexact:
-            raise DTypeError(f"nn.Module.to only accepts floating point or complex dtypes, not {dtype.name}")
-        return self._convert(
-            lambda t: t.to(device=device, dtype=dtype if t.dtype.is_inexact else None, backend=backend)
-        )
-
-    def float(self) -> Self:
-        """Floating parameters and buffers as float32."""
-        return self.to(float32)
-
-    def double(self) -> Self:
-        """Floating parameters and buffers as float64."""
-        return self.to(float64)
-
-    def half(self) -> Self:
-        """Floating parameters and buffers as float16."""
-        return self.to(float16)
-
-    def bfloat16(self) -> Self:
-        """Floating parameters and buffers as bfloat16."""
-        return self.to(bfloat16)
-
-    def cpu(self) -> Self:
-        """Parameters and buffers on the host."""
-        return self.to("cpu")
-
-    def cuda(self, index: int = 0) -> Self:
-        """Parameters and buffers on a GPU."""
-        return self.to(device("gpu", index))
-
     # ---- how it prints ---------------------------------------------------------------------------------------------
+
+    def _get_name(self) -> str:
+        return type(self).__name__
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of ``repr``."""
@@ -499,7 +420,7 @@ class Module:
 
     def __repr__(self) -> str:
         children = [f"({name}): {_indent(repr(module))}" for name, module in self._modules.items()]
-        return _layout(type(self).__name__, self.extra_repr(), children)
+        return _layout(self._get_name(), self.extra_repr(), children)
 
 
 def _indent(text: str) -> str:
