@@ -34,6 +34,14 @@ from unified.nn.convolution import (
     ConvTranspose2d,
     ConvTranspose3d,
 )  # fmt: skip
+from unified.nn.convolution_lazy import (
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+)  # fmt: skip
 from unified.nn.dropout import Dropout, Dropout2d
 from unified.nn.embedding import Embedding, EmbeddingBag
 from unified.nn.flatten import Flatten, Unflatten
@@ -109,6 +117,7 @@ __all__ = [
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
     "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
+    "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d",
     "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "EmbeddingBag", "Fold", "Unfold",
     "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d",
     "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d",
