@@ -231,6 +231,23 @@ def test_dtypes_and_several_results(backend: str) -> None:
     assert un.Model(wide, wide * 2)(un.ones(1, 2, dtype=un.float64)).dtype is un.float64
 
 
+def test_lazy_layers_take_their_shapes_from_symbolic_inputs(backend: str) -> None:
+    un.manual_seed(0)
+    image = un.Input((2, 6, 6))
+    hidden = nn.Sequential(nn.LazyConv2d(4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten())(image)
+    model = un.Model(image, nn.LazyLinear(3)(hidden))
+    assert isinstance(model.linear, nn.Linear)
+    assert isinstance(model.sequential[0], nn.Conv2d)
+    assert all(module.training for module in model.modules())
+    assert not model.sequential[1].running_mean.numpy().any()
+    un.manual_seed(0)
+    conv, linear = nn.Conv2d(2, 4, 3), nn.Linear(64, 3)
+    np.testing.assert_array_equal(model.sequential[0].weight.detach().numpy(), conv.weight.detach().numpy())
+    np.testing.assert_array_equal(model.linear.weight.detach().numpy(), linear.weight.detach().numpy())
+    model(un.ones(3, 2, 6, 6)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
 # ---- refusals ----------------------------------------------------------------------------------------------------
 
 

@@ -15,16 +15,20 @@ import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from unified import _structure as structure
 from unified._dispatch import apply, level_depths, table, wrap
 from unified._dtype import DType
 from unified._op import Op, backends_by_type
+from unified._recording import recording
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native, Place
 from unified.compile.abstract import Aval, abstract_results
 from unified.errors import ArgumentError, AutogradError, SymbolicTensorError
 from unified.nn import _hooks
 from unified.nn.module import Module
+from unified.nn.parameter import is_lazy
 
 SAMPLES = (103, 101)
 """Lengths of the batch at which shapes are worked out.
@@ -350,8 +354,39 @@ def _recorded(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     symbol = _symbol_in(args) or (_symbol_in(kwargs) if kwargs else None)
     if symbol is None:
         return NotImplemented
+    if any(is_lazy(held) for held in (*module.parameters(), *module.buffers())):
+        _initialize(module, symbol.level.base, args, kwargs)
     described, symbols = symbol.level.record(module, type(module).__name__, args, kwargs)
     return structure.unflatten(described, [wrap(native) for native in symbols])
+
+
+def _initialize(module: Module, backend: Backend, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Gives parameters that wait for a first input their shapes: a call with zeros, which changes nothing else.
+
+    In evaluation mode, so that no statistics move and nothing but initial weights is drawn.
+    """
+    tensors: list[Tensor] = []
+    arguments = structure.flatten((args, kwargs), tensors)
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        with recording(False):
+            perform(module, arguments, [_zeros(tensor, backend) for tensor in tensors], _FEW)
+    finally:
+        for each, mode in modes:
+            each.training = mode
+
+
+_FEW = 2
+"""Examples in the batch of a call that is computed."""
+
+
+def _zeros(tensor: Tensor, backend: Backend) -> Tensor:
+    if not isinstance(tensor._native, Symbol):
+        return tensor
+    shape, dtype = tensor._native.aval
+    lengths = [at(length, _FEW) for length in shape]
+    return wrap(backend.from_numpy(np.zeros(lengths, dtype.numpy), dtype, None))
 
 
 del _name, _method
