@@ -94,6 +94,8 @@ from unified.nn.functional.normalization import (
     rms_norm,
 )  # fmt: skip
 from unified.nn.functional.sampling import grid_sampler_2d, grid_sampler_3d
+from unified.nn.functional_model import Input, Model
+from unified.nn.picture import plot_model
 from unified.random import (
     Generator,
     bernoulli,

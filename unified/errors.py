@@ -88,6 +88,10 @@ class FunctionTransformError(UnifiedError, RuntimeError):
     """A function cannot be transformed as ``unified.func`` was asked to, or its values were taken out of it."""
 
 
+class SymbolicTensorError(UnifiedError, TypeError):
+    """A Tensor that stands for what a ``un.Model`` will compute was asked for what it does not have."""
+
+
 class CompileError(UnifiedError, RuntimeError):
     """A function could not be turned into one static program."""
 
@@ -105,6 +109,10 @@ class StateDictError(UnifiedError, RuntimeError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class MissingToolError(UnifiedError, ImportError):
+    """A package or program that one function needs, and the library itself does not, is not installed."""
 
 
 class CheckpointError(UnifiedError, ValueError):

@@ -15,10 +15,7 @@ class Known(NamedTuple):
     reason: str
 
 
-KNOWN: tuple[Known, ...] = (
-    Known("MaxPool2d", "equal", "*", "*", "return_indices is not an argument yet"),
-    Known("Embedding", "refuses", "*", "*", "an index out of range is no IndexError"),
-)
+KNOWN: tuple[Known, ...] = ()
 
 
 def why(name: str, check: str, backend: str, dtype: str) -> str | None:

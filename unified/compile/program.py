@@ -17,7 +17,7 @@ from unified.backends.protocol import Backend, Native
 from unified.compile.state import StateTracer, Touched
 from unified.errors import CompileError
 
-_tracing_lock = threading.RLock()
+tracing_lock = threading.RLock()
 
 
 class Slot:
@@ -182,7 +182,7 @@ class Entry:
 
 def trace(function: Callable[..., Any], backend: Backend, call: Any, leaves: list[Tensor]) -> Entry:
     """Compiles ``function`` for one signature. Leaves every Tensor as it was, also when it fails."""
-    with _tracing_lock:
+    with tracing_lock:
         plan = _discover(function, backend, call, leaves)
         program = Program(_body(function, backend, call, plan, [_requires(leaf) for leaf in leaves]))
         run = _differentiable(plan, program) if plan.differentiable else _plain(backend, plan, program, leaves)

@@ -34,11 +34,27 @@ from unified.nn.activation import (
 from unified.nn.attention import MultiheadAttention
 from unified.nn.container import ModuleDict, ModuleList, Sequential
 from unified.nn.container_parameters import ParameterDict, ParameterList
-from unified.nn.convolution import Conv1d, Conv2d, Conv3d
+from unified.nn.convolution import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)  # fmt: skip
+from unified.nn.convolution_lazy import (
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+)  # fmt: skip
 from unified.nn.distance import CosineSimilarity, PairwiseDistance
 from unified.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from unified.nn.embedding import Embedding
+from unified.nn.embedding import Embedding, EmbeddingBag
 from unified.nn.flatten import Flatten, Unflatten
+from unified.nn.folding import Fold, Unfold
 from unified.nn.linear import Bilinear, Identity, LazyLinear, Linear
 from unified.nn.loss import (
     BCELoss,
@@ -88,8 +104,46 @@ from unified.nn.normalization_statistics import (
     LazyInstanceNorm3d,
     SyncBatchNorm,
 )  # fmt: skip
+from unified.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)  # fmt: skip
 from unified.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
-from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from unified.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)  # fmt: skip
 from unified.nn.recurrent import GRU, LSTM, RNN, RNNBase
 from unified.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from unified.nn.transformer import (
@@ -98,6 +152,14 @@ from unified.nn.transformer import (
     TransformerDecoderLayer,
     TransformerEncoder,
     TransformerEncoderLayer,
+)  # fmt: skip
+from unified.nn.upsampling import (
+    ChannelShuffle,
+    PixelShuffle,
+    PixelUnshuffle,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
 )  # fmt: skip
 
 __all__ = [
@@ -127,4 +189,13 @@ __all__ = [
     "utils",
     "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase",
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer",
+    "LazyConv1d", "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d",
+    "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "EmbeddingBag", "Fold", "Unfold",
+    "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d",
+    "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d",
+    "ReplicationPad3d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d",
+    "AdaptiveAvgPool1d", "AdaptiveAvgPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d",
+    "AvgPool1d", "AvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d",
+    "MaxPool1d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
+    "ChannelShuffle", "PixelShuffle", "PixelUnshuffle", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 
 from unified._dispatch import backends_by_type, composite, front, op, tracing
 from unified._dtype import Number, bool_, int32, scalar_dtype
-from unified._index import Axis, AxisKind, parse
+from unified._index import Axis, AxisKind, bounds, parse
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops import _axes
@@ -156,7 +156,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         if dim < len(shape):
             length = shape[dim]
             if isinstance(only, slice):
-                start, stop, step = only.indices(length)
+                start, stop, step = only.indices(length) if length.__class__ is int else bounds(only, length)
                 if step == 1:
                     return narrow_at(self, dim, start, max(0, stop - start))
             elif -length <= only < length:

@@ -355,6 +355,11 @@ def _table(input: Any, weight: Any) -> None:
         raise ShapeError(f"weight {tuple(weight.shape)} must have 2 dimensions (num_embeddings, embedding_dim)")
 
 
+def rows(input: Any, weight: Any, *_: Any) -> list[tuple[Any, int, int, bool]]:
+    """Where an index of a table's rows must lie; negative ones name none."""
+    return [(input, 0, weight.shape[0], False)]
+
+
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> None:
     """Integer ``input`` and a matrix ``weight``."""
     _table(input, weight)
