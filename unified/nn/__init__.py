@@ -47,6 +47,8 @@ from unified.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, Grou
 from unified.nn.parameter import Parameter
 from unified.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 
+from unified.nn import utils  # isort: skip
+
 __all__ = [
     "AdaptiveAvgPool2d", "AvgPool2d", "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
     "CELU", "Conv1d", "Conv2d", "Conv3d", "CrossEntropyLoss", "Dropout", "Dropout2d", "ELU", "Embedding", "Flatten",
@@ -54,5 +56,5 @@ __all__ = [
     "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxPool2d", "Mish",
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
-    "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules",
+    "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules", "utils",
 ]  # fmt: skip
