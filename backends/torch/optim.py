@@ -45,6 +45,11 @@ def total_norm(tensors, norm_type):
 
 
 @natives
+def clamped(tensors, limit):
+    return torch._foreach_clamp_max(torch._foreach_clamp_min(tensors, -limit), limit)
+
+
+@natives
 def orthogonalized(matrix, coefficients, steps, eps):
     a, b, c = coefficients
     tall = matrix.shape[0] > matrix.shape[1]

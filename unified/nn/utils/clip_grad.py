@@ -15,7 +15,7 @@ from unified.ops.creation import tensor
 from unified.ops.elementwise import Operand
 from unified.ops.joining import stack
 from unified.ops.reduction import linalg_vector_norm
-from unified.optim._many import Many, foreach
+from unified.optim._many import Many
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -34,6 +34,12 @@ def scaled_to_norm(tensors: Sequence[Tensor], norm: Tensor, max_norm: Operand) -
     """``tensor * min(max_norm / (norm + 1e-6), 1)`` of each."""
     factor = (max_norm / (norm + _EPS)).clamp(max=1.0)
     return tuple((Many.of(tensors) * factor).tensors)
+
+
+@composite
+def clamped(tensors: Sequence[Tensor], limit: Operand) -> tuple[Tensor, ...]:
+    """Each, with no element further from 0 than ``limit``."""
+    return tuple([each.clamp(-limit, limit) for each in tensors])
 
 
 def _listed(name: str, tensors: Tensors) -> list[Tensor]:
@@ -159,8 +165,4 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
     limit = _number(name, "clip_value", clip_value)
     grads = _grads(_listed(name, parameters))
     if grads:
-        _written(grads, _foreach(_foreach(grads, [-limit], "maximum"), [limit], "minimum"))
-
-
-_foreach = foreach
-"""The op, where a parameter has its name."""
+        _written(grads, clamped(grads, limit))
