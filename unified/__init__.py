@@ -68,6 +68,7 @@ from unified import func  # isort: skip
 from unified.func import vmap
 
 from unified import io  # isort: skip
+from unified.nn.bridges import to_flax, to_torch
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

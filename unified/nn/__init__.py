@@ -25,6 +25,7 @@ from unified.nn.activation import (
     Tanhshrink,
 )  # fmt: skip
 from unified.nn.attention import MultiheadAttention
+from unified.nn.bridges import from_flax, from_keras, from_torch
 from unified.nn.container import ModuleDict, ModuleList, ParameterList, Sequential
 from unified.nn.convolution import Conv1d, Conv2d, Conv3d
 from unified.nn.dropout import Dropout, Dropout2d
@@ -56,5 +57,6 @@ __all__ = [
     "L1Loss", "LayerNorm", "LeakyReLU", "Linear", "LogSigmoid", "LogSoftmax", "MSELoss", "MaxPool2d", "Mish",
     "Module", "ModuleDict", "ModuleList", "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "RMSNorm",
     "ReLU", "ReLU6", "SELU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss", "Softmax", "Softplus", "Softsign",
-    "Tanh", "Tanhshrink", "Unflatten", "functional", "init", "modules", "utils",
+    "Tanh", "Tanhshrink", "Unflatten", "from_flax", "from_keras", "from_torch", "functional", "init", "modules",
+    "utils",
 ]  # fmt: skip
