@@ -11,6 +11,10 @@ from unified.backends.protocol import Member, Natives, errors
 natives = Natives()
 
 
+def _keras():
+    return importlib.import_module("keras")  # comes with TensorFlow; heavy, and needed here alone
+
+
 class _Variable:
     """One Keras variable; satisfies ``protocol.Cell``."""
 
@@ -40,7 +44,7 @@ class Adapted:
     """Satisfies ``protocol.AdaptedModule``."""
 
     def __init__(self, module) -> None:
-        keras = importlib.import_module("keras")
+        keras = _keras()
         if not isinstance(module, keras.Layer):
             raise errors.OperandError(f"from_keras: takes a keras.Layer, not {type(module).__name__}")
         if keras.backend.backend() != "tensorflow":
@@ -53,7 +57,7 @@ class Adapted:
             )
         self.module = module
         trained = module.trainable_variables
-        variables = [*trained, *module.non_trainable_variables]
+        self.variables = variables = [*trained, *module.non_trainable_variables]
         ordered = list(_names(module.variables))
         known = {id(variable): name for variable, name in zip(module.variables, ordered, strict=True)}
         self.members = [
@@ -66,14 +70,17 @@ class Adapted:
         pass  # Keras takes it with each call
 
     def program(self):
-        return None
+        return self.variables
 
 
-@natives.having("program")
+@natives.having("program", "unjitted")  # XLA draws other bits of a seed, and may refuse only one of the two programs
 def native_module(parameters, buffers, args, call):
     args, kwargs = call.arguments(args)
+    variables = call.program
     kwargs.setdefault("training", call.training)
-    result, after = call.adapted.module.stateless_call(list(parameters), list(buffers), *args, **kwargs)
+    with _keras().StatelessScope(state_mapping=list(zip(variables, [*parameters, *buffers], strict=True))) as scope:
+        result = call.adapted.module(*args, **kwargs)
+    after = [scope.get_current_value(variable) for variable in variables[len(parameters) :]]
     changed = [None if new is old else new for new, old in zip(after, buffers, strict=True)]
     flat = tf.nest.flatten(result)
     return call.results(flat, lambda values: tf.nest.pack_sequence_as(result, values), changed)

@@ -45,7 +45,7 @@ class _Shared:
         _slot.__set__(self, native)
 
 
-class SharedTensor(_Shared, Tensor):  # type: ignore[misc]
+class SharedTensor(_Shared, Tensor):
     """A buffer of a framework's own module."""
 
     def __init__(self, native: Native, cell: Cell) -> None:
@@ -60,7 +60,7 @@ class SharedTensor(_Shared, Tensor):  # type: ignore[misc]
         return duplicate
 
 
-class SharedParameter(_Shared, Parameter):  # type: ignore[misc]
+class SharedParameter(_Shared, Parameter):
     """A parameter of a framework's own module. A copy of it is a parameter of its own."""
 
     def __init__(self, native: Native, cell: Cell, trains: bool) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from unified._dispatch import tracing
 from unified._hooks import RemovableHandle
 from unified._tensor import Tensor
 from unified.nn.module import Module
-
-Kind = TypeVar("Kind", bound="Recomputed")
 
 
 class Recomputed:
@@ -50,7 +48,7 @@ class Recomputed:
             self._before = None
 
 
-def attached(module: Module, kind: type[Kind], name: str | None = None) -> list[Kind]:
+def attached(module: Module, kind: type[Any], name: str | None = None) -> list[Any]:
     """The hooks of that kind on ``module``: of the attribute ``name``, or of any."""
     hooks = module._module_hooks
     if hooks is None:

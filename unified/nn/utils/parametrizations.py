@@ -35,7 +35,8 @@ def _weight(name: str, module: Module, attribute: str) -> Tensor:
 def _signs_turned(factors: Tensor) -> Tensor:
     """The Q of a QR decomposition whose R has a diagonal that is not negative."""
     packed, tau = geqrf(factors)
-    return linalg_householder_product(packed, tau) * packed.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
+    turned: Tensor = linalg_householder_product(packed, tau) * packed.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
+    return turned
 
 
 def _is_orthogonal(matrix: Tensor) -> bool:
@@ -88,7 +89,8 @@ class _Orthogonal(Module):
         vectors = tall.tril(-1)
         tau = 2.0 / (1.0 + (vectors * vectors).sum(-2))
         signs = tall.detach().diagonal(dim1=-2, dim2=-1).to(int32).unsqueeze(-2)
-        return linalg_householder_product(vectors, tau) * signs
+        reflected: Tensor = linalg_householder_product(vectors, tau) * signs
+        return reflected
 
     @no_grad()
     def right_inverse(self, Q: Tensor) -> Tensor:  # noqa: N803
@@ -109,7 +111,8 @@ class _Orthogonal(Module):
             diagonal = packed.diagonal(dim1=-2, dim2=-1)
             signs = diagonal.sign() * (1.0 - 2.0 * (tau == 0).to(tau.dtype))
             packed = packed.diagonal_scatter(signs, 0, -2, -1)
-            return packed.mT if transposed else packed
+            unfinished: Tensor = packed.mT if transposed else packed
+            return unfinished
         if rows != columns:
             drawn = tall.new_empty((*tall.shape[:-1], rows - columns)).normal_()
             self.base = _signs_turned(cat([tall, drawn], -1))
@@ -197,7 +200,8 @@ def leading_matrix(weight: Tensor, dim: int) -> Tensor:
     """``(n, rest)`` of a weight whose dimension ``dim`` has length ``n``."""
     if dim:
         weight = weight.permute(dim, *[d for d in range(weight.ndim) if d != dim])
-    return weight.reshape(weight.shape[0], -1)
+    matrix: Tensor = weight.reshape(weight.shape[0], -1)
+    return matrix
 
 
 class _SpectralNorm(Module):

@@ -193,8 +193,8 @@ def _property(name: str) -> property:
 
 
 def _remade(kind: type[Module], names: frozenset[str]) -> Module:
-    made = _parametrized(kind, names)
-    return made.__new__(made)
+    made: Module = Module.__new__(_parametrized(kind, names))
+    return made
 
 
 def _reduce(self: Any, protocol: Any) -> tuple[Any, ...]:
@@ -220,7 +220,7 @@ def _parametrized(kind: type[Module], names: frozenset[str]) -> type[Any]:
 
 
 def _set_names(module: Module, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
-    names = getattr(type(module), "_parametrized_names", frozenset())
+    names: frozenset[str] = getattr(type(module), "_parametrized_names", frozenset())
     module.__class__ = _parametrized(type_before_parametrizations(module), change(names))
 
 

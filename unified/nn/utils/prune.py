@@ -173,7 +173,7 @@ def _count(amount: Amount, size: int) -> int:
     """How many of ``size`` to prune."""
     if not isinstance(amount, numbers.Integral):
         return round(float(amount) * size)
-    if amount > size:
+    if int(amount) > size:
         raise ArgumentError(f"prune: amount={amount} is more than the {size} that there are to prune")
     return int(amount)
 
@@ -181,7 +181,7 @@ def _count(amount: Amount, size: int) -> int:
 def _amount(amount: Any) -> Amount:
     if not isinstance(amount, numbers.Real):
         raise OperandError(f"prune: amount must be an int or a float, not {amount!r}")
-    allowed = amount >= 0 if isinstance(amount, numbers.Integral) else 0.0 <= float(amount) <= 1.0
+    allowed = int(amount) >= 0 if isinstance(amount, numbers.Integral) else 0.0 <= float(amount) <= 1.0
     if not allowed:
         raise ArgumentError(f"prune: amount={amount} must be a fraction in [0, 1] or a count that is not negative")
     given: Amount = amount  # type: ignore[assignment]
@@ -192,7 +192,8 @@ def _without(mask: Tensor, positions: Tensor) -> Tensor:
     """``mask`` with zeros at flat ``positions``."""
     flat: Tensor = mask.reshape(-1).clone()
     flat[positions] = 0
-    return flat.reshape(tuple(mask.shape))
+    pruned: Tensor = flat.reshape(tuple(mask.shape))
+    return pruned
 
 
 class Identity(BasePruningMethod):
@@ -258,7 +259,8 @@ class _Structured(BasePruningMethod):
         mask[kept] = 1
         shape = [1] * t.ndim
         shape[self.dim] = channels
-        return mask.reshape(shape) * default_mask.to(mask.dtype)
+        pruned: Tensor = mask.reshape(shape) * default_mask.to(mask.dtype)
+        return pruned
 
 
 class RandomStructured(_Structured):
@@ -282,7 +284,7 @@ class LnStructured(_Structured):
     def importance(self, t: Tensor) -> Tensor:
         others = [d for d in range(t.ndim) if d != self.dim % t.ndim]
         if isinstance(self.n, str) and self.n == "nuc":
-            return linalg_matrix_norm(t, "nuc", tuple(others))
+            return linalg_matrix_norm(t, "nuc", (others[0], others[-1]))
         return linalg_vector_norm(t, 2 if self.n == "fro" else self.n, tuple(others))
 
 
