@@ -6,6 +6,7 @@ import importlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from unified.backends.protocol import Member, Natives, errors
 
@@ -141,6 +142,7 @@ def export(state, run, set_training, random):
         """A Module of ours among nnx's."""
 
         def __call__(self, *args, **kwargs):
+            args, kwargs = jax.tree.map(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, (args, kwargs))
             variables = self._variables()
             values = {name: variable.get_value() for name, variable in variables.items()}
             output, changed, drawn = run(values, args, kwargs, self.random_state.get_value())

@@ -112,7 +112,8 @@ class _Exported(torch.nn.Module):
     def forward(self, *args, **kwargs):
         state = dict(self.named_parameters(remove_duplicate=False))
         buffers = dict(self.named_buffers(remove_duplicate=False))
-        output, changed, _ = self._run({**state, **buffers}, args, kwargs, None)
+        state |= {name: buffer.clone() for name, buffer in buffers.items()}  # graphs keep what this call writes over
+        output, changed, _ = self._run(state, args, kwargs, None)
         with torch.no_grad():
             for name, native in changed.items():
                 buffers[name].copy_(native)
