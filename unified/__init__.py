@@ -67,7 +67,9 @@ from unified import fft, linalg, masked, nn, optim, signal, special, utils  # is
 from unified import func  # isort: skip
 from unified.func import vmap
 
-from unified import io  # isort: skip
+from unified import interop, io  # isort: skip
+from unified.interop import from_dlpack
+from unified.nn.bridges import to_flax, to_torch
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

@@ -11,6 +11,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
+import numpy as np
+
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
 from unified._location import user_line
@@ -76,6 +78,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         unwrapped = []
         for index, member in enumerate(members):
             if not isinstance(member, _tensor_class):
+                if isinstance(member, np.generic):
+                    member = member.item()
                 if not parameter.takes(member):
                     raise _explain(op, args, _not_a_tensor(op, parameter, member))
                 unwrapped.append(member)

@@ -212,7 +212,15 @@ class Tensor(Recorded):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.detach().numpy(), dtype=dtype, copy=copy)
 
+    __array_priority__ = 1000
+    """As PyTorch's: an operator with a numpy array on its left is ours to refuse, and its gradient not lost."""
+
     def __dlpack__(self, **options: Any) -> Any:
+        tracer = tracing()
+        if tracer is not None:
+            raise tracer.refuse_value("from_dlpack(x)")
+        if self.requires_grad:
+            raise AutogradError("DLPack carries no gradients: export x.detach()")
         self._shared = True
         return backends_by_type[type(self._native)].to_dlpack(self._native).__dlpack__(**options)
 

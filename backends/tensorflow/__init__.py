@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow import autograd, transforms
+from unified.backends.tensorflow import autograd, bridges, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
 from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
@@ -96,6 +96,9 @@ class TensorFlowBackend:
 
     def from_dlpack(self, exported):
         return tf.experimental.dlpack.from_dlpack(exported.__dlpack__())
+
+    def adapt_module(self, module):
+        return bridges.Adapted(module)
 
     def devices(self):
         return _device.devices()

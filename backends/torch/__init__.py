@@ -9,6 +9,7 @@ import torch
 from torch._C._functorch import is_batchedtensor
 
 from unified.backends.protocol import Natives, errors
+from unified.backends.torch import bridges
 from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
@@ -76,6 +77,12 @@ class TorchBackend:
 
     def from_dlpack(self, exported):
         return torch.from_dlpack(exported)
+
+    def adapt_module(self, module):
+        return bridges.Adapted(module)
+
+    def export_module(self, state, run, set_training, random):
+        return bridges.export(state, run, set_training, random)
 
     def devices(self):
         return _device.devices()

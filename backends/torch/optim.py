@@ -40,6 +40,16 @@ def foreach_add_square(tensors, others, weight):
 
 
 @natives
+def total_norm(tensors, norm_type):
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, norm_type)), norm_type)
+
+
+@natives
+def clamped(tensors, limit):
+    return torch._foreach_clamp_max(torch._foreach_clamp_min(tensors, -limit), limit)
+
+
+@natives
 def orthogonalized(matrix, coefficients, steps, eps):
     a, b, c = coefficients
     tall = matrix.shape[0] > matrix.shape[1]

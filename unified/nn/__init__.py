@@ -32,6 +32,7 @@ from unified.nn.activation import (
     Threshold,
 )  # fmt: skip
 from unified.nn.attention import MultiheadAttention
+from unified.nn.bridges import from_flax, from_keras, from_torch
 from unified.nn.container import ModuleDict, ModuleList, Sequential
 from unified.nn.container_parameters import ParameterDict, ParameterList
 from unified.nn.convolution import (
@@ -198,4 +199,5 @@ __all__ = [
     "AvgPool1d", "AvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LPPool1d", "LPPool2d", "LPPool3d",
     "MaxPool1d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d",
     "ChannelShuffle", "PixelShuffle", "PixelUnshuffle", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d",
+    "from_flax", "from_keras", "from_torch",
 ]  # fmt: skip
