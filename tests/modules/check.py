@@ -37,6 +37,9 @@ class Pair:
                 self.theirs(*copy.deepcopy(self.given.args), **copy.deepcopy(self.given.kwargs))
         cls = getattr(nn, info.module_cls.__name__)
         self.ours = cls(*self.translate(made.args), **self.translate(made.kwargs)).to(dtype_of(dtype)).train(training)
+        if info.is_lazy:
+            with un.no_grad():
+                self.ours(*self.translate(self.given.args), **self.translate(self.given.kwargs))
         self.wide = copy.deepcopy(self.theirs).to(torch.float64)
 
 

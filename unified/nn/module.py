@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from unified import _dispatch
@@ -321,8 +321,9 @@ class Module(Stateful, Convertible):
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This Module and all below it."""
         if remove_duplicate:
-            return iter(self._below({}).values())
-        return (module for _, module in self.named_modules(remove_duplicate=False))
+            yield from self._below({}).values()
+        else:
+            yield from (module for _, module in self.named_modules(remove_duplicate=False))
 
     def _below(self, found: dict[int, Module]) -> dict[int, Module]:
         """``found``, this Module and all below it, each once, in the order of :meth:`named_modules`."""
@@ -366,13 +367,13 @@ class Module(Stateful, Convertible):
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Parameters, each once."""
-        return self._members("_parameters", recurse)
+        yield from self._members("_parameters", recurse)
 
-    def _members(self, registry: str, recurse: bool) -> Iterator[Any]:
+    def _members(self, registry: str, recurse: bool) -> Iterable[Any]:
         owners = self._below({}).values() if recurse else (self,)
         found = {id(member): member for owner in owners for member in owner.__dict__[registry].values()}
         found.pop(id(None), None)
-        return iter(found.values())
+        return found.values()
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -382,7 +383,7 @@ class Module(Stateful, Convertible):
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Buffers, each once."""
-        return self._members("_buffers", recurse)
+        yield from self._members("_buffers", recurse)
 
     def get_submodule(self, target: str) -> Module:
         """The Module of that dotted name; this one for ``""``. Raises AttributeError where there is none."""
