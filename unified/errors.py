@@ -84,6 +84,10 @@ class FunctionTransformError(UnifiedError, RuntimeError):
     """A function cannot be transformed as ``unified.func`` was asked to, or its values were taken out of it."""
 
 
+class ControlFlowError(UnifiedError, TypeError):
+    """A branch or a loop's body returned what does not fit the other branches or the loop's carry."""
+
+
 class CompileError(UnifiedError, RuntimeError):
     """A function could not be turned into one static program."""
 

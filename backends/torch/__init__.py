@@ -12,6 +12,7 @@ from unified.backends.protocol import Natives, errors
 from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
+from unified.backends.torch.control_flow import TorchControlFlow
 from unified.backends.torch.dtype import FROM_NATIVE, to_native
 from unified.backends.torch.transforms import TorchTransforms
 
@@ -26,6 +27,7 @@ class TorchBackend:
         self.engine = TorchEngine()
         self.engine.transforms = TorchTransforms(self.engine)
         self.compiler = TorchCompiler()
+        self.control_flow = TorchControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
-from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 
 
 class TorchCompiler:
@@ -17,12 +19,8 @@ class TorchCompiler:
         self._modes = []
 
     def discover(self, function, leaves):
-        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            self._modes.append(mode)
-            try:
-                function([self.abstract(leaf) for leaf in leaves])
-            finally:
-                self._modes.pop()
+        with disable_proxy_modes_tracing(), FakeTensorMode(allow_non_fake_inputs=True) as mode, self.within(mode):
+            function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):
         with unset_fake_temporarily():  # where a detach would convert, and look at the .grad of what is no leaf
@@ -58,6 +56,22 @@ class TorchCompiler:
 
     def is_traced(self, native):
         return isinstance(native, FakeTensor) or is_functorch_wrapped_tensor(native)
+
+    def scope(self):
+        return self._modes[-1] if self._modes else None
+
+    @contextlib.contextmanager
+    def within(self, scope):
+        self._modes.append(scope)
+        try:
+            yield
+        finally:
+            self._modes.pop()
+
+    def made_in(self, native, scope):
+        while is_functorch_wrapped_tensor(native):
+            native = get_unwrapped(native)
+        return isinstance(native, FakeTensor) and native.fake_mode is scope
 
     def stop_gradient(self, native):
         return native.detach()

@@ -1,0 +1,53 @@
+"""Derivatives of a body, which is a function of a list of Tensors; computed where the body is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from unified._engine import engine_of
+from unified._levels import entered
+from unified._recording import recording
+from unified._tape import grad_mode
+from unified._tensor import Tensor
+from unified._transforms import transforms_of
+
+Body = Callable[[list[Tensor]], list[Tensor]]
+"""A branch or a loop's body, over all Tensors that it uses. It may be traced several times."""
+
+
+def pulled(
+    body: Body, inputs: list[Tensor], places: Sequence[int], cotangents: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """The cotangents of the inputs at ``places`` from those of the outputs, by recording ``body`` and going back."""
+    create_graph = grad_mode.enabled
+    with recording(True):
+        watched = [inputs[place] for place in places]
+        for tensor in watched:
+            if not engine_of(tensor).requires_grad(tensor):
+                engine_of(tensor).require_grad(tensor, True)
+        pairs = [
+            (output, cotangent)
+            for output, cotangent in zip(body(inputs), cotangents, strict=True)
+            if cotangent is not None and engine_of(output).requires_grad(output)
+        ]
+        found: Sequence[Tensor | None] = [None] * len(watched)
+        if pairs and watched:
+            engine = engine_of(pairs[0][0])
+            found = engine.gradients([o for o, _ in pairs], [c for _, c in pairs], watched, True, create_graph)
+        return [
+            tensor.detach().zeros_like() if gradient is None else gradient
+            for tensor, gradient in zip(watched, found, strict=True)
+        ]
+
+
+def pushed(body: Body, inputs: list[Tensor], tangents: Sequence[Tensor | None]) -> tuple[list[Tensor], list[Tensor]]:
+    """The outputs of ``body``, then the tangents of those that are inexact, by forward mode."""
+    with entered(transforms_of(inputs[0]).dual()) as level:
+        moving = [t if d is None else level.put(t, d) for t, d in zip(inputs, tangents, strict=True)]
+        pairs = [level.take(output) for output in body(moving)]
+    outputs = [value for value, _ in pairs]
+    return outputs, [
+        value.detach().zeros_like() if tangent is None else tangent
+        for value, tangent in pairs
+        if value.dtype.is_inexact
+    ]
