@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unified._dispatch import backends_by_type, wrap
+from unified._dispatch import backends_by_type, tracing, wrap
 from unified._engine import engine_of
 from unified._recording import recording
 from unified._tensor import Tensor
 from unified.backends.protocol import ControlFlow, Native, Section
 from unified.control_flow._batches import Operands, deepest_level
 from unified.control_flow._derivatives import Body
+from unified.control_flow._region import RegionTracer, installed
 from unified.ops.indexing import where
 
 
@@ -25,7 +26,7 @@ def _constructs(tensor: Tensor) -> ControlFlow:
 
 def _section(body: Body) -> Section:
     def of_natives(natives: list[Native]) -> list[Native]:
-        with recording(False):
+        with recording(False), installed(RegionTracer(tracing(), None)):
             return [engine_of(result).detach(result) for result in body([wrap(native) for native in natives])]
 
     return of_natives

@@ -26,7 +26,12 @@ from unified.errors import ControlFlowError, LeakedTensorError
 
 
 class RegionTracer:
-    """What ``_dispatch`` tells of within a region; hands on what the tracer around it must know."""
+    """What ``_dispatch`` tells of within a region; hands on what the tracer around it must know.
+
+    Args:
+        around: the tracer at work outside, or None.
+        search: told of each Tensor that is used; None where all that come from outside are known.
+    """
 
     def __init__(self, around: Any, search: Callable[[Tensor], None] | None) -> None:
         self._around = around
@@ -70,7 +75,8 @@ class RegionTracer:
 
 
 @contextmanager
-def _installed(tracer: RegionTracer) -> Iterator[None]:
+def installed(tracer: RegionTracer) -> Iterator[None]:
+    """``tracer`` is what is told in the block."""
     previous = set_tracer(tracer)
     try:
         yield
@@ -183,7 +189,7 @@ class Region:
 
             tracer = RegionTracer(around, search)
             try:
-                with _installed(tracer):
+                with installed(tracer):
                     self._read(rebuild(natives), requires, tracer)
                 self._note(list(held.values()))
             finally:
@@ -243,14 +249,12 @@ class Region:
         self, arguments: Sequence[Tensor], captured: Sequence[Tensor], given: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """What the function returns for ``arguments``, and what it leaves in ``captured``, which hold ``given``."""
-        tracer = RegionTracer(tracing(), None)
         held = [_Held(tensor, value) for tensor, value in zip(captured, given, strict=True)]
         try:
-            with _installed(tracer):
-                value = self._function(*structure.unflatten(self._form, [alias(tensor) for tensor in arguments]))
-                found, results = Nest.of(value)
-                self.result.require(found, self._what, "its result", "its result in another trace")
-                return [alias(result) for result in results], [alias(one.tensor) for one in held]
+            value = self._function(*structure.unflatten(self._form, [alias(tensor) for tensor in arguments]))
+            found, results = Nest.of(value)
+            self.result.require(found, self._what, "its result", "its result in another trace")
+            return [alias(result) for result in results], [alias(one.tensor) for one in held]
         finally:
             for one in held:
                 one.restore()

@@ -1,7 +1,7 @@
 """The constructs as rules with derivatives of their own: a derivative of a loop is a loop of derivatives.
 
-So the backends' constructs never have to be differentiable, and orders and kinds of derivatives nest freely. Each rule
-is a ``_custom.Rule``, applied by whichever engine differentiates.
+So the backends' constructs never have to be differentiable, and orders and kinds of derivatives nest freely. Each
+rule is a ``_custom.Rule``, applied by whichever engine differentiates.
 """
 
 from __future__ import annotations
@@ -140,13 +140,15 @@ class _While:
             outputs, moved = pushed(self._body, parts(inputs), directions)
             return [*outputs, *moved]
 
-        results = while_loop(lambda inputs: self._condition(parts(inputs)), push, [*carry, *_there(moving)], constants,
-                             self._hint)  # fmt: skip
+        def holds(inputs: list[Tensor]) -> list[Tensor]:
+            return self._condition(parts(inputs))
+
+        results = while_loop(holds, push, [*carry, *_there(moving)], constants, self._hint)
         return _spread(results[count:], places, count)
 
 
 def while_loop(condition: Body, body: Body, carry: list[Tensor], constants: list[Tensor], hint: str) -> list[Tensor]:
-    """As :func:`_primitives.while_loop`, differentiable in forward mode; ``hint`` is the way out for the other one."""
+    """As :func:`_primitives.while_loop`, differentiable in forward mode; ``hint`` is the way out for others."""
     return _applied(_While(condition, body, len(carry), hint), [*carry, *constants])
 
 

@@ -30,7 +30,7 @@ def cond(
 
     Eagerly this is a Python ``if``. Inside ``un.compile`` both branches are traced and one runs; what they use from
     outside needs no mention among ``operands``, and what either rebinds (``x.add_(1)``, random state) is rebound
-    after the call. Where ``pred`` differs between the examples of a ``vmap``, both run and each example takes its own.
+    after the call. Where ``pred`` differs between the examples of a ``vmap``, both run and each takes its own.
 
     Args:
         pred: one element, or a Python bool.

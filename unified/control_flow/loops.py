@@ -56,8 +56,8 @@ def while_loop(
 def fori_loop(lower: int | Tensor, upper: int | Tensor, body_fn: Callable[[Tensor, Any], Any], init: Any) -> Any:
     """``carry = body_fn(i, carry)`` for each ``i`` from ``lower`` on and below ``upper``.
 
-    Inside ``un.compile`` bounds that are Python ints make a :func:`scan`, which has gradients; bounds that are Tensors
-    make a :func:`while_loop`, which has those of forward mode alone.
+    Inside ``un.compile`` bounds that are Python ints make a :func:`scan`, which has gradients; bounds that are
+    Tensors make a :func:`while_loop`, which has those of forward mode alone.
 
     Args:
         lower, upper: ints, or integer Tensors of one element.

@@ -144,9 +144,10 @@ def _traced(
 
 
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
-    """``f`` of each slice of ``xs`` along its first dimension, one after the other, stacked: a :func:`scan` without carry.
+    """``f`` of each slice of ``xs`` along its first dimension, one after the other, stacked.
 
-    ``un.vmap`` computes the same of all slices at once, which is faster and takes more memory.
+    It is a :func:`scan` without a carry; ``un.vmap`` computes the same of all slices at once, faster, but with more
+    memory.
 
     Args:
         f: a slice to Tensors in any nesting, of the same shapes and dtypes for each slice.
@@ -168,7 +169,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, dim: int = 0, re
     ``jax.lax.associative_scan`` makes it (Blelloch, "Prefix sums and their applications", 1990).
 
     Args:
-        fn: takes two nests like ``elems``, of any length along ``dim``, and combines them element by element along it.
+        fn: combines two nests like ``elems``, of any length along ``dim``, element by element along it.
         elems: Tensors in any nesting with one length along ``dim``.
         dim: the dimension to go along.
         reverse: from the end.
