@@ -8,6 +8,7 @@ import torch
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 
 class TorchCompiler:
@@ -19,7 +20,8 @@ class TorchCompiler:
         self._modes = []
 
     def discover(self, function, leaves):
-        with disable_proxy_modes_tracing(), FakeTensorMode(allow_non_fake_inputs=True) as mode, self.within(mode):
+        mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+        with disable_proxy_modes_tracing(), mode, self.within(mode):
             function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):

@@ -38,10 +38,11 @@ class TorchControlFlow:
         return list(while_loop_op(lambda *given: goes_on(*given)[0], advance, tuple(_own(carry)), tuple(constants)))
 
     def scan(self, body, carry, xs, constants, length, reverse):
-        given = [x.flip(0) if reverse else x for x in xs] or [torch.arange(length)]
         count = len(carry)
-
         step = _traced(body, [*carry, *[x[0] for x in xs], *constants])
+        if _results(step) == count:
+            return self._counted(step, carry, xs, constants, length, reverse), []
+        given = [x.flip(0) if reverse else x for x in xs] or [torch.arange(length)]
 
         def padded(*operands):
             carried, rest = operands[: count or 1], operands[count or 1 :]
@@ -52,6 +53,28 @@ class TorchControlFlow:
         results = list(scan_op(padded, start, given, tuple(constants)))
         stacked = results[count or 1 :]
         return results[:count], [y.flip(0) for y in stacked] if reverse else stacked
+
+    def _counted(self, step, carry, xs, constants, length, reverse):
+        """A scan that stacks nothing: as a while loop, because inductor refuses such a scan within another."""
+        if not carry:
+            return []
+        count = len(carry) + 1
+
+        def advance(trip, *operands):
+            given, rest = operands[: len(carry)], operands[len(carry) :]
+            place = (length - 1 - trip if reverse else trip).reshape(1)
+            slices = [torch.index_select(x, 0, place).squeeze(0) for x in rest[: len(xs)]]
+            return (trip + 1, *step(*given, *slices, *rest[len(xs) :]))
+
+        start = (torch.zeros((), dtype=torch.int64), *_own(carry))
+        results = while_loop_op(lambda trip, *_: trip < length, advance, start, (*xs, *constants))
+        return list(results[1:count])
+
+
+def _results(graph):
+    """How many results a traced section has."""
+    (output,) = graph.graph.find_nodes(op="output")
+    return len(output.args[0])
 
 
 def _traced(section, natives):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unified._custom import RuleCall
+from unified._dispatch import tracing
 from unified._engine import engine_of
 from unified._levels import active
 from unified._tape import grad_mode
@@ -27,6 +28,10 @@ def recorded(tensors: Sequence[Tensor]) -> bool:
 
 
 def _applied(rule: Any, inputs: list[Tensor]) -> list[Tensor]:
+    tracer = tracing()
+    if tracer is not None:
+        for tensor in inputs:
+            tracer.touch(tensor)
     if recorded(inputs) or active():
         return engine_of(inputs[0]).custom(RuleCall(rule), inputs)
     return rule.forward(inputs)[0]  # type: ignore[no-any-return]

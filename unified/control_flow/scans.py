@@ -126,13 +126,11 @@ def _traced(
         with selected:
             empty = [zeros((0, *shape), dtype=dtype) for shape, dtype in specs]
         return structure.unflatten(init_form, carry), structure.unflatten(y_form, empty)
-    moved = len(state.changed)
+    moved, sliced = len(state.changed), len(xs)  # a graph keeps this body, which must not keep Tensors of the trace
 
     def body(inputs: list[Tensor]) -> list[Tensor]:
         held, changing, rest = inputs[:width], inputs[width : width + moved], inputs[width + moved :]
-        results, left = region.run(
-            [*held, *rest[: len(xs)]], state.captured, state.ordered(changing, rest[len(xs) :])
-        )
+        results, left = region.run([*held, *rest[:sliced]], state.captured, state.ordered(changing, rest[sliced:]))
         return [*results[:width], *[left[place] for place in state.changed], *results[width:]]
 
     final, stacked = _rules.scan(body, [*carry, *state.of(state.changed)], xs, steady, count, reverse)
