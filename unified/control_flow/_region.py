@@ -39,7 +39,7 @@ class RegionTracer:
         self._thread = threading.get_ident()
         self.made_here: list[weakref.ref[Tensor]] = []
         self.constants: dict[int, Tensor] = {}
-        self.differentiated = False
+        self.releases: list[Callable[[], None]] = []
 
     def applies(self) -> bool:
         return threading.get_ident() == self._thread
@@ -67,7 +67,13 @@ class RegionTracer:
             self._around.read_flag(owner, value)
 
     def differentiate(self) -> None:
-        self.differentiated = True
+        pass  # what backward fills within a region is a Tensor made there
+
+    def at_end(self, release: Callable[[], None]) -> None:
+        if self._search is None and self._around is not None:
+            self._around.at_end(release)
+        else:
+            self.releases.append(release)
 
     def refuse_value(self, what: str) -> Exception:
         refusal: Exception = self._around.refuse_value(what)
@@ -231,6 +237,9 @@ class Region:
             self.records.append(one.rebound and engine.requires_grad(tensor) and not engine.is_leaf(tensor))
 
     def _refuse_leaks(self, tracer: RegionTracer) -> None:
+        for release in tracer.releases:
+            release()
+
         def alive() -> list[Tensor]:
             found = [reference() for reference in tracer.made_here]
             return [tensor for tensor in found if tensor is not None]

@@ -30,6 +30,7 @@ def recorded(tensors: Sequence[Tensor]) -> bool:
 def _applied(rule: Any, inputs: list[Tensor]) -> list[Tensor]:
     tracer = tracing()
     if tracer is not None:
+        tracer.at_end(rule.release)
         for tensor in inputs:
             tracer.touch(tensor)
     if recorded(inputs) or active():
@@ -61,6 +62,10 @@ def _there(values: Maybe) -> list[Tensor]:
     return [value for value in values if value is not None]
 
 
+def _over(inputs: list[Tensor]) -> list[Tensor]:
+    raise AssertionError("the trace that this body belongs to is over")
+
+
 class _Switch:
     """Inputs: the index, then the operands."""
 
@@ -68,6 +73,10 @@ class _Switch:
 
     def __init__(self, branches: Sequence[Body]) -> None:
         self._branches = branches
+
+    def release(self) -> None:
+        """Lets go of what the branches hold, when the trace that they belong to is over."""
+        self._branches = ()
 
     def forward(self, inputs: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[bool]]:
         results = _primitives.switch(inputs[0], self._branches, inputs[1:])
@@ -115,6 +124,10 @@ class _While:
 
     def __init__(self, condition: Body, body: Body, count: int, hint: str) -> None:
         self._condition, self._body, self._count, self._hint = condition, body, count, hint
+
+    def release(self) -> None:
+        """As that of a switch."""
+        self._condition = self._body = _over
 
     def forward(self, inputs: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[bool]]:
         count = self._count
@@ -166,6 +179,10 @@ class _Scan:
         self._body, self._length, self._reverse, self._history = body, length, reverse, history
         self._carry, self._end = counts[0], counts[0] + counts[1]
         self._step = self._remembering if history else body
+
+    def release(self) -> None:
+        """As that of a switch."""
+        self._body = self._step = _over
 
     def _remembering(self, inputs: list[Tensor]) -> list[Tensor]:
         return [*self._body(inputs), *[held.clone() for held in inputs[: self._carry]]]
