@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from unified._dispatch import depth, lifted
 from unified._engine import engine_of
 from unified._levels import entered
 from unified._recording import recording
@@ -20,20 +21,25 @@ def pulled(
 ) -> list[Tensor]:
     """The cotangents of the inputs at ``places`` from those of the outputs, by recording ``body`` and going back."""
     create_graph = grad_mode.enabled
+    deepest = max([*inputs, *(c for c in cotangents if c is not None)], key=depth)
+    inputs = list(inputs)
+    for place in places:  # a level records what depends on its own values
+        inputs[place] = lifted(inputs[place], deepest)
     with recording(True):
         watched = [inputs[place] for place in places]
         for tensor in watched:
             if not engine_of(tensor).requires_grad(tensor):
                 engine_of(tensor).require_grad(tensor, True)
         pairs = [
-            (output, cotangent)
+            (output, cotangent if depth(cotangent) >= depth(output) else lifted(cotangent, output))
             for output, cotangent in zip(body(inputs), cotangents, strict=True)
             if cotangent is not None and engine_of(output).requires_grad(output)
         ]
         found: Sequence[Tensor | None] = [None] * len(watched)
         if pairs and watched:
             engine = engine_of(pairs[0][0])
-            found = engine.gradients([o for o, _ in pairs], [c for _, c in pairs], watched, True, create_graph)
+            record = create_graph or any(depth(o) != depth(c) for o, c in pairs)  # of several levels: through `apply`
+            found = engine.gradients([o for o, _ in pairs], [c for _, c in pairs], watched, True, record)
         return [
             tensor.detach().zeros_like() if gradient is None else gradient
             for tensor, gradient in zip(watched, found, strict=True)

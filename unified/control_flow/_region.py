@@ -164,10 +164,11 @@ class Region:
         def look(natives: list[Native]) -> list[Native]:
             scope = compiler.scope()
             held: dict[int, _Held] = {}
+            known: dict[int, Tensor] = {}  # what lies within captured values of levels
 
             def inside(tensor: Tensor) -> bool:
                 native = tensor._native
-                if id(tensor) in held or id(tensor) in tracer.constants:
+                if id(tensor) in held or id(tensor) in known or id(tensor) in tracer.constants:
                     return True
                 if isinstance(native, Value):
                     return all(inside(part) for part in native.tensors())
@@ -183,7 +184,8 @@ class Region:
                 engine = engine_of(tensor)
                 required = grad_mode.enabled and engine.requires_grad(tensor)
                 if isinstance(native, Value):
-                    given = wrap(native.map(alias))
+                    given = wrap(native)
+                    known.update({id(part): part for part in _within(native)})
                 else:
                     with engine.transforms.suspended():
                         given = wrap(compiler.abstract(native))
@@ -201,6 +203,8 @@ class Region:
             finally:
                 for one in held.values():
                     one.restore()
+                held.clear()
+                known.clear()
             self._refuse_leaks(tracer)
             return []
 
@@ -267,6 +271,14 @@ class Region:
         finally:
             for one in held:
                 one.restore()
+
+
+def _within(value: Value) -> Iterator[Tensor]:
+    """The Tensors within a level's value, in all depths."""
+    for part in value.tensors():
+        yield part
+        if isinstance(part._native, Value):
+            yield from _within(part._native)
 
 
 def alias(tensor: Tensor) -> Tensor:

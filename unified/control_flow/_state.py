@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from unified._dispatch import tracing
 from unified._engine import engine_of
+from unified._levels import active
 from unified._tensor import Tensor
 from unified.control_flow._region import Region
 
@@ -54,9 +55,12 @@ class State:
             if self._records[place]:
                 engine.rebind(tensor, result)
             else:
-                engine.replace(tensor, engine.detach(result))
+                engine.replace(tensor, result._native if active() else engine.detach(result))
 
 
 def recorded(results: Sequence[Tensor], kept: Sequence[bool]) -> list[Tensor]:
-    """The results, without a graph where the function, run eagerly, would record none."""
-    return [result if keep else result.detach() for result, keep in zip(results, kept, strict=True)]
+    """The results, without a graph where the function, run eagerly, would record none.
+
+    Within levels of ``unified.func`` they stay as they are, since ``detach`` would end the derivatives of those too.
+    """
+    return [result if keep or active() else result.detach() for result, keep in zip(results, kept, strict=True)]
