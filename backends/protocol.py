@@ -284,6 +284,9 @@ class ReverseLevel(Protocol):
 class Transforms(Protocol):
     """The levels that ``unified.func`` is made of. A framework with its own engine brings its own."""
 
+    constructs: bool
+    """Whether :class:`ControlFlow` takes what is within a level; else the front end writes loops and branches out."""
+
     def batch(self, size: int, randomness: str) -> BatchLevel: ...
     def dual(self) -> DualLevel: ...
     def reverse(self) -> ReverseLevel: ...

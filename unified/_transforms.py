@@ -127,6 +127,7 @@ def _without_graphs(tensor: Tensor) -> Tensor:
 class TapeTransforms:
     """Satisfies ``protocol.Transforms``."""
 
+    constructs = True
     batch = _levels.Batch
     dual = _levels.Forward
     reverse = Reverse

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import torch
-from torch._C._functorch import is_batchedtensor
+from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor
 
 from unified.backends.protocol import Natives, errors
 from unified.backends.torch import device as _device
@@ -63,11 +63,13 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
-        if is_batchedtensor(native):
-            raise errors.FunctionTransformError(
-                "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
-                "use un.where(condition, a, b) to choose between values, or move this line out of the function"
-            )
+        while is_functorch_wrapped_tensor(native):
+            if is_batchedtensor(native):
+                raise errors.FunctionTransformError(
+                    "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
+                    "use un.where(condition, a, b) to choose between values, or move this line out of the function"
+                )
+            native = get_unwrapped(native)
         if native.dtype is torch.bfloat16:
             bits = native.detach().contiguous().view(torch.int16)  # numpy shares the memory, as for other dtypes
             return bits.numpy(force=True).view(FROM_NATIVE[torch.bfloat16].numpy)

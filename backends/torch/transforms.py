@@ -113,6 +113,9 @@ class Reverse(_Level):
 class TorchTransforms:
     """Satisfies ``protocol.Transforms``."""
 
+    constructs = False
+    """Below a dispatched higher-order op functorch's levels are not at work."""
+
     def __init__(self, engine) -> None:
         self._engine = engine
 

@@ -23,7 +23,7 @@ def pulled(
     create_graph = grad_mode.enabled
     deepest = max([*inputs, *(c for c in cotangents if c is not None)], key=depth)
     inputs = list(inputs)
-    for place in places:  # a level records what depends on its own values
+    for place in places if depth(deepest) else ():  # a level records what depends on its own values
         inputs[place] = lifted(inputs[place], deepest)
     with recording(True):
         watched = [inputs[place] for place in places]
@@ -46,14 +46,16 @@ def pulled(
         ]
 
 
-def pushed(body: Body, inputs: list[Tensor], tangents: Sequence[Tensor | None]) -> tuple[list[Tensor], list[Tensor]]:
-    """The outputs of ``body``, then the tangents of those that are inexact, by forward mode."""
+def pushed(
+    body: Body, inputs: list[Tensor], tangents: Sequence[Tensor | None]
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """The outputs of ``body`` and their tangents, None for one that is not inexact, by forward mode."""
     with entered(transforms_of(inputs[0]).dual()) as level:
         moving = [t if d is None else level.put(t, d) for t, d in zip(inputs, tangents, strict=True)]
         pairs = [level.take(output) for output in body(moving)]
-    outputs = [value for value, _ in pairs]
-    return outputs, [
-        value.detach().zeros_like() if tangent is None else tangent
-        for value, tangent in pairs
-        if value.dtype.is_inexact
-    ]
+    moved: list[Tensor | None] = []
+    for value, tangent in pairs:
+        if tangent is None and value.dtype.is_inexact:
+            tangent = value.detach().zeros_like()
+        moved.append(tangent)
+    return [value for value, _ in pairs], moved

@@ -17,12 +17,20 @@ from unified import _structure as structure
 from unified._custom import placed
 from unified._dispatch import backends_by_type, set_tracer, tracing, wrap
 from unified._engine import engine_of
-from unified._levels import Value
+from unified._levels import Value, active
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
 from unified.control_flow._nests import Nest
 from unified.errors import ControlFlowError, LeakedTensorError
+
+
+def compiles(tensors: Sequence[Tensor]) -> bool:
+    """Whether a construct over these Tensors is the compiler's here; else it is Python."""
+    if tracing() is None:
+        return False
+    within = any(level.wraps for level in active())
+    return not within or all(engine_of(tensor).transforms.constructs for tensor in tensors)
 
 
 class RegionTracer:

@@ -102,9 +102,9 @@ class _Switch:
 
         def push(branch: Body) -> Body:
             def both(inputs: list[Tensor]) -> list[Tensor]:
-                outputs, moved = pushed(branch, inputs[:count], _put(inputs[count:], moving))
-                kinds[:] = _carries(outputs)
-                return moved
+                _, moved = pushed(branch, inputs[:count], _put(inputs[count:], moving))
+                kinds[:] = [tangent is not None for tangent in moved]
+                return _there(moved)
 
             return both
 
@@ -156,7 +156,7 @@ class _While:
                 *_put(inputs[width + size - count :], tangents[count:]),
             ]
             outputs, moved = pushed(self._body, parts(inputs), directions)
-            return [*outputs, *moved]
+            return [*outputs, *_there([moved[place] for place in places])]
 
         def holds(inputs: list[Tensor]) -> list[Tensor]:
             return self._condition(parts(inputs))
@@ -171,13 +171,18 @@ def while_loop(condition: Body, body: Body, carry: list[Tensor], constants: list
 
 
 class _Scan:
-    """Inputs: carry, xs, constants. With ``history`` the carry that each step started from is stacked as well."""
+    """Inputs: carry, xs, constants. With ``history`` the carry that each step started from is stacked as well.
+
+    At the places ``inert`` of the carry is what has no derivative.
+    """
 
     name = "scan"
 
-    def __init__(self, body: Body, counts: tuple[int, int], length: int, reverse: bool, history: bool) -> None:
+    def __init__(
+        self, body: Body, counts: tuple[int, int], length: int, reverse: bool, history: bool, inert: Sequence[int]
+    ) -> None:
         self._body, self._length, self._reverse, self._history = body, length, reverse, history
-        self._carry, self._end = counts[0], counts[0] + counts[1]
+        self._carry, self._end, self._inert = counts[0], counts[0] + counts[1], inert
         self._step = self._remembering if history else body
 
     def release(self) -> None:
@@ -194,13 +199,21 @@ class _Scan:
         )
         results = [*final, *stacked]
         kept = stacked[len(stacked) - start :] if self._history else []
-        return results, [*inputs, *kept], _carries(results)
+        carries = _carries(results)
+        for place in self._inert:
+            carries[place] = False
+            if self._history:
+                carries[place - start] = False
+        return results, [*inputs, *kept], carries
+
+    def _moving(self, carry: Sequence[Tensor]) -> list[int]:
+        return [place for place in _inexact(carry) if place not in self._inert]
 
     def backward(self, saved: Sequence[Tensor], cotangents: Maybe, wanted: Sequence[bool]) -> list[Tensor | None]:
         count, end = self._carry, self._end
         width = len(wanted)
         carry, xs, constants, history = saved[:count], saved[count:end], saved[end:width], saved[width:]
-        moving = _inexact(carry)
+        moving = self._moving(carry)
         slices = [count + place for place in _inexact(xs) if wanted[count + place]]
         closed = [end + place for place in _inexact(constants) if wanted[end + place]]
         places = [*moving, *slices, *closed]
@@ -234,7 +247,7 @@ class _Scan:
     def jvp(self, saved: Sequence[Tensor], tangents: Maybe) -> list[Tensor | None]:
         count, end, width = self._carry, self._end, len(tangents)
         carry = list(saved[:count])
-        moving = _inexact(carry)
+        moving = self._moving(carry)
         start = [_zeros(carry[i]) if tangents[i] is None else tangents[i] for i in moving]
         along_xs, along_constants = tangents[count:end], tangents[end:]
         kinds: list[bool] = []
@@ -252,8 +265,8 @@ class _Scan:
                 [*at, *slices, *outside],
                 [*_spread(directions, moving, count), *_put(of_slices, along_xs), *_put(rest, along_constants)],
             )
-            kinds[:] = _carries(outputs)
-            return [*outputs[:count], *moved]
+            kinds[:] = [tangent is not None for tangent in moved[count:]]
+            return [*outputs[:count], *_there([*[moved[place] for place in moving], *moved[count:]])]
 
         final, stacked = scan(
             push,
@@ -263,17 +276,18 @@ class _Scan:
             self._length,
             self._reverse,
         )
-        found = iter([*final[count:], *stacked])
-        return [next(found) if kind else None for kind in kinds]
+        found = iter(stacked)
+        return [*_spread(final[count:], moving, count), *[next(found) if kind else None for kind in kinds]]
 
 
 def scan(
-    body: Body, carry: list[Tensor], xs: list[Tensor], constants: list[Tensor], length: int, reverse: bool
-) -> tuple[list[Tensor], list[Tensor]]:
-    """As :func:`_primitives.scan`, differentiable by all operands."""
+    body: Body, carry: list[Tensor], xs: list[Tensor], constants: list[Tensor], length: int, reverse: bool,
+    inert: Sequence[int] = (),
+) -> tuple[list[Tensor], list[Tensor]]:  # fmt: skip
+    """As :func:`_primitives.scan`, differentiable by all operands but those at the places ``inert`` of ``carry``."""
     inputs = [*carry, *xs, *constants]
     history = recorded(inputs)
-    results = _applied(_Scan(body, (len(carry), len(xs)), length, reverse, history), inputs)
+    results = _applied(_Scan(body, (len(carry), len(xs)), length, reverse, history, inert), inputs)
     count = len(carry)
     return results[:count], results[count : len(results) - count if history else len(results)]
 

@@ -35,6 +35,10 @@ class State:
         self.read = [place for place, changes in enumerate(rebound.values()) if not changes]
         self._records = list(records.values())
 
+    def inert(self, start: int) -> list[int]:
+        """Which of the changed ones have no graph afterwards, counted from ``start``."""
+        return [start + i for i, place in enumerate(self.changed) if not self._records[place]]
+
     def of(self, places: Sequence[int]) -> list[Tensor]:
         """The Tensors at these places."""
         return [self.captured[place] for place in places]

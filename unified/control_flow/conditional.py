@@ -11,7 +11,7 @@ from unified._tensor import Tensor
 from unified.control_flow import _rules
 from unified.control_flow._nests import Nest
 from unified.control_flow._primitives import select
-from unified.control_flow._region import Region
+from unified.control_flow._region import Region, compiles
 from unified.control_flow._state import State, recorded
 from unified.errors import (
     ArgumentError,
@@ -114,7 +114,7 @@ def _branch(what: str, index: Any, branches: Sequence[Callable[..., Any]], opera
         raise OperandError(f"{what}: operands must be a tuple, one entry for each argument of the branches, "
                            f"not {type(operands).__name__}")  # fmt: skip
     if isinstance(index, Tensor) and tracing() is not None:
-        return _traced(what, index, branches, operands)
+        return (_traced if compiles([index]) else _selected)(what, index, branches, operands)
     try:
         place = int(index)
     except FunctionTransformError:  # it differs between the examples of a vmap

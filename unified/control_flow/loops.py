@@ -13,13 +13,16 @@ from unified._tensor import Tensor
 from unified.control_flow import _rules
 from unified.control_flow._nests import Nest, backend_of
 from unified.control_flow._primitives import select
-from unified.control_flow._region import Region
+from unified.control_flow._region import Region, compiles
 from unified.control_flow._state import State, recorded
 from unified.control_flow.conditional import cond, single_element, truth
 from unified.control_flow.scans import scan
 from unified.errors import ArgumentError, ControlFlowError, DTypeError, FunctionTransformError, OperandError
 from unified.ops.creation import arange, ones
 from unified.ops.creation import tensor as make
+
+
+_BOUND = "say how many there are at most with un.while_loop(..., max_trips=n)"
 
 
 def while_loop(
@@ -150,6 +153,11 @@ def _bounded(cond_fn: Callable[[Any], Any], body_fn: Callable[[Any], Any], init:
 def _traced(what: str, cond_fn: Callable[..., Any], body_fn: Callable[..., Any], init: Any, hint: str = "") -> Any:
     """As one construct of the compiler's."""
     start, carry = Nest.of(init)
+    if not compiles(carry):
+        raise FunctionTransformError(
+            f"{what}: within a transform of unified.func, this backend compiles no loop whose trips depend on values; "
+            f"{hint or _BOUND}, or compile the transformed function's parts"
+        )
     if not carry:
         raise OperandError(f"{what}: init has no Tensor, so nothing could change from trip to trip")
     recorded_by = _rules.recorded(carry)
@@ -177,7 +185,7 @@ def _traced(what: str, cond_fn: Callable[..., Any], body_fn: Callable[..., Any],
 
     final = _rules.while_loop(
         holds, advance, [*carry, *state.of(state.changed)], state.of(state.read),
-        hint or "say how many there are at most with un.while_loop(..., max_trips=n)",
+        hint or _BOUND,
     )  # fmt: skip
     state.write(final[count:])
     return structure.unflatten(start.form, recorded(final[:count], body.requires))

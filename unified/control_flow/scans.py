@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from unified import _structure as structure
-from unified._dispatch import tracing
 from unified._tensor import Tensor
 from unified.control_flow import _rules
 from unified.control_flow._nests import Nest, backend_of
-from unified.control_flow._region import Region
+from unified.control_flow._region import Region, compiles
 from unified.control_flow._state import State, recorded
 from unified.errors import ArgumentError, ControlFlowError, OperandError, ShapeError
 from unified.ops.creation import arange, zeros
@@ -48,7 +47,7 @@ def scan(
     count = _length("scan", slices, length)
     carry: list[Tensor] = []
     init_form = structure.flatten(init, carry)
-    if tracing() is None and count:
+    if count and not compiles([*carry, *slices]):
         return _looped(f, init, init_form, carry, slices, form, count, reverse)
     return _traced(f, init_form, carry, slices, form, count, reverse)
 
@@ -133,7 +132,8 @@ def _traced(
         results, left = region.run([*held, *rest[:sliced]], state.captured, state.ordered(changing, rest[sliced:]))
         return [*results[:width], *[left[place] for place in state.changed], *results[width:]]
 
-    final, stacked = _rules.scan(body, [*carry, *state.of(state.changed)], xs, steady, count, reverse)
+    start_of = [*carry, *state.of(state.changed)]
+    final, stacked = _rules.scan(body, start_of, xs, steady, count, reverse, state.inert(width))
     state.write(final[width:])
     last = recorded(final[:width], region.requires[:width])
     return structure.unflatten(init_form, last), structure.unflatten(
