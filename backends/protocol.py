@@ -228,6 +228,8 @@ class BatchLevel(Protocol):
 
     wraps: bool
     """Whether Tensors within have other values than the natives outside. Every level says so."""
+    constructs: bool
+    """Whether :class:`ControlFlow` takes what is within; else loops and branches are written out. Likewise."""
     size: int
     randomness: str
     drawn: list[Any] | None
@@ -254,6 +256,7 @@ class DualLevel(Protocol):
     """One ``jvp`` while its function runs."""
 
     wraps: bool
+    constructs: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -268,6 +271,7 @@ class ReverseLevel(Protocol):
     """One ``grad`` or ``vjp`` while its function runs, with recording on."""
 
     wraps: bool
+    constructs: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -283,9 +287,6 @@ class ReverseLevel(Protocol):
 
 class Transforms(Protocol):
     """The levels that ``unified.func`` is made of. A framework with its own engine brings its own."""
-
-    constructs: bool
-    """Whether :class:`ControlFlow` takes what is within a level; else the front end writes loops and branches out."""
 
     def batch(self, size: int, randomness: str) -> BatchLevel: ...
     def dual(self) -> DualLevel: ...

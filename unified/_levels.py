@@ -52,6 +52,7 @@ class Level:
 
     name = ""
     wraps = True
+    constructs = True
     value: type[Value]
 
     def __init__(self) -> None:

@@ -27,6 +27,7 @@ class Reverse:
     """
 
     wraps = False
+    constructs = True
 
     def __init__(self) -> None:
         self._own: set[Node] = set()
@@ -127,7 +128,6 @@ def _without_graphs(tensor: Tensor) -> Tensor:
 class TapeTransforms:
     """Satisfies ``protocol.Transforms``."""
 
-    constructs = True
     batch = _levels.Batch
     dual = _levels.Forward
     reverse = Reverse

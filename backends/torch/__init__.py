@@ -63,13 +63,14 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
-        while is_functorch_wrapped_tensor(native):
+        if is_functorch_wrapped_tensor(native):
             if is_batchedtensor(native):
                 raise errors.FunctionTransformError(
                     "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
                     "use un.where(condition, a, b) to choose between values, or move this line out of the function"
                 )
-            native = get_unwrapped(native)
+            with self.engine.transforms.suspended():  # where unwrapping would wrap again
+                return self.to_numpy(get_unwrapped(native))
         if native.dtype is torch.bfloat16:
             bits = native.detach().contiguous().view(torch.int16)  # numpy shares the memory, as for other dtypes
             return bits.numpy(force=True).view(FROM_NATIVE[torch.bfloat16].numpy)

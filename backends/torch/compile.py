@@ -25,6 +25,8 @@ class TorchCompiler:
             function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):
+        while is_functorch_wrapped_tensor(native):
+            native = get_unwrapped(native)
         with unset_fake_temporarily():  # where a detach would convert, and look at the .grad of what is no leaf
             native = native.detach()
         return self._modes[-1].from_tensor(native, static_shapes=True)

@@ -25,12 +25,9 @@ from unified.control_flow._nests import Nest
 from unified.errors import ControlFlowError, LeakedTensorError
 
 
-def compiles(tensors: Sequence[Tensor]) -> bool:
-    """Whether a construct over these Tensors is the compiler's here; else it is Python."""
-    if tracing() is None:
-        return False
-    within = any(level.wraps for level in active())
-    return not within or all(engine_of(tensor).transforms.constructs for tensor in tensors)
+def compiles() -> bool:
+    """Whether a construct is the compiler's here; else it is Python."""
+    return tracing() is not None and all(level.constructs for level in active())
 
 
 class RegionTracer:
@@ -162,7 +159,9 @@ class Region:
         self.result: Nest
         self.requires: list[bool] = []
         requires = [engine_of(tensor).requires_grad(tensor) for tensor in arguments] if recorded is None else recorded
-        self._discover(arguments, [grad_mode.enabled and required for required in requires], _plain_backend(like))
+        wanted = [grad_mode.enabled and required for required in requires]
+        with engine_of(like).transforms.suspended():
+            self._discover(arguments, wanted, _plain_backend(like))
 
     def _discover(self, arguments: Sequence[Tensor], requires: Sequence[bool], backend: Backend) -> None:
         compiler = backend.compiler

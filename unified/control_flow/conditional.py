@@ -114,7 +114,7 @@ def _branch(what: str, index: Any, branches: Sequence[Callable[..., Any]], opera
         raise OperandError(f"{what}: operands must be a tuple, one entry for each argument of the branches, "
                            f"not {type(operands).__name__}")  # fmt: skip
     if isinstance(index, Tensor) and tracing() is not None:
-        return (_traced if compiles([index]) else _selected)(what, index, branches, operands)
+        return (_traced if compiles() else _selected)(what, index, branches, operands)
     try:
         place = int(index)
     except FunctionTransformError:  # it differs between the examples of a vmap

@@ -21,7 +21,6 @@ from unified.errors import ArgumentError, ControlFlowError, DTypeError, Function
 from unified.ops.creation import arange, ones
 from unified.ops.creation import tensor as make
 
-
 _BOUND = "say how many there are at most with un.while_loop(..., max_trips=n)"
 
 
@@ -153,9 +152,9 @@ def _bounded(cond_fn: Callable[[Any], Any], body_fn: Callable[[Any], Any], init:
 def _traced(what: str, cond_fn: Callable[..., Any], body_fn: Callable[..., Any], init: Any, hint: str = "") -> Any:
     """As one construct of the compiler's."""
     start, carry = Nest.of(init)
-    if not compiles(carry):
+    if not compiles():
         raise FunctionTransformError(
-            f"{what}: within a transform of unified.func, this backend compiles no loop whose trips depend on values; "
+            f"{what}: within a transform of unified.func, this backend compiles no loop that values end; "
             f"{hint or _BOUND}, or compile the transformed function's parts"
         )
     if not carry:

@@ -47,7 +47,7 @@ def scan(
     count = _length("scan", slices, length)
     carry: list[Tensor] = []
     init_form = structure.flatten(init, carry)
-    if count and not compiles([*carry, *slices]):
+    if count and not compiles():
         return _looped(f, init, init_form, carry, slices, form, count, reverse)
     return _traced(f, init_form, carry, slices, form, count, reverse)
 
