@@ -188,7 +188,7 @@ def test_eagerly_it_is_the_python_loop(backend: str, name: str) -> None:
     agree(found(lambda x: CASES[name].ours(x, w), w), expected(CASES[name]))
 
 
-_SLOW = {"cond-false", "switch-0", "scan-reverse", "nested", "while", "fori", "map", "associative"}
+_SLOW = {"cond-false", "switch-0", "switch-2", "scan-reverse", "nested", "while", "fori", "map", "associative"}
 """What `make test` leaves out on PyTorch, whose compiler takes some seconds for each."""
 
 
