@@ -31,6 +31,7 @@ __all__ = [
     "Cell",
     "CheckpointReader",
     "Compiler",
+    "ControlFlow",
     "DType",
     "DualLevel",
     "Engine",
@@ -49,6 +50,7 @@ __all__ = [
     "Place",
     "Pure",
     "ReverseLevel",
+    "Section",
     "Slots",
     "Transforms",
     "device",
@@ -234,6 +236,8 @@ class BatchLevel(Protocol):
 
     wraps: bool
     """Whether Tensors within have other values than the natives outside. Every level says so."""
+    constructs: bool
+    """Whether :class:`ControlFlow` takes what is within; else loops and branches are written out. Likewise."""
     size: int
     randomness: str
     drawn: list[Any] | None
@@ -260,6 +264,7 @@ class DualLevel(Protocol):
     """One ``jvp`` while its function runs."""
 
     wraps: bool
+    constructs: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -274,6 +279,7 @@ class ReverseLevel(Protocol):
     """One ``grad`` or ``vjp`` while its function runs, with recording on."""
 
     wraps: bool
+    constructs: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -381,6 +387,15 @@ class Compiler(Protocol):
     def is_traced(self, native: Native) -> bool:
         """Whether this is a value inside some trace, without elements."""
 
+    def scope(self) -> Any:
+        """The innermost trace at work, or None."""
+
+    def within(self, scope: Any) -> AbstractContextManager[Any]:
+        """Works in that trace, which is one around the innermost, for what :meth:`abstract` makes."""
+
+    def made_in(self, native: Native, scope: Any) -> bool:
+        """Whether this is a value inside that trace, and not inside one around it."""
+
     def stop_gradient(self, native: Native) -> Native:
         """The same value, constant to the framework's own derivative."""
 
@@ -394,6 +409,36 @@ class Compiler(Protocol):
         """The same value in a buffer of its own."""
 
 
+Section = Callable[[list[Native]], list[Native]]
+"""A branch or a loop's body: a function of all natives that it needs, differentiable by nobody but the front end."""
+
+
+class ControlFlow(Protocol):
+    """Control flow by values while the compiler traces: the framework's constructs over flat lists."""
+
+    def switch(self, index: Native, branches: Sequence[Section], operands: list[Native]) -> list[Native]:
+        """The branch at ``index``, clamped; two branches may have a bool for an index, False first."""
+
+    def while_loop(
+        self, condition: Section, body: Section, carry: list[Native], constants: list[Native]
+    ) -> list[Native]:
+        """``carry`` after ``body`` has been applied while ``condition`` holds; both get carry, then constants."""
+
+    def scan(
+        self,
+        body: Section,
+        carry: list[Native],
+        xs: list[Native],
+        constants: list[Native],
+        length: int,
+        reverse: bool,
+    ) -> tuple[list[Native], list[Native]]:
+        """A loop over slices along dimension 0, at least one.
+
+        ``body`` gets carry, slices and constants; it returns the next carry, then what is stacked.
+        """
+
+
 @runtime_checkable
 class Backend(Protocol):
     """One framework, as the front end sees it."""
@@ -402,6 +447,7 @@ class Backend(Protocol):
     framework: str
     engine: Engine | None
     compiler: Compiler
+    control_flow: ControlFlow
     natives: Natives
 
     def owns(self, kind: type) -> bool:

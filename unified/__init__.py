@@ -37,6 +37,7 @@ from unified.autograd import (
     set_grad_enabled,
 )
 from unified.compile import compile
+from unified.control_flow import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from unified.io.files import load, save
 from unified.io.modules import load_model, save_model
 from unified.ops.arithmetic import *

@@ -92,6 +92,10 @@ class SymbolicTensorError(UnifiedError, TypeError):
     """A Tensor that stands for what a ``un.Model`` will compute was asked for what it does not have."""
 
 
+class ControlFlowError(UnifiedError, TypeError):
+    """A branch or a loop's body returned what does not fit the other branches or the loop's carry."""
+
+
 class CompileError(UnifiedError, RuntimeError):
     """A function could not be turned into one static program."""
 

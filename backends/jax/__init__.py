@@ -13,6 +13,7 @@ import numpy as np
 from unified.backends.jax import autograd, bridges, transforms
 from unified.backends.jax import device as _device
 from unified.backends.jax.compile import JaxCompiler
+from unified.backends.jax.control_flow import JaxControlFlow
 from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, is_wide, to_native, wide
 from unified.backends.protocol import Natives, errors
 
@@ -37,6 +38,7 @@ class JaxBackend:
 
     def __init__(self) -> None:
         self.compiler = JaxCompiler()
+        self.control_flow = JaxControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import jax
 import jax.numpy as jnp
+from jax._src.core import trace_ctx
 
 from unified.backends.jax.dtype import enable_x64, is_wide, wide
 
@@ -41,6 +43,15 @@ class JaxCompiler:
 
     def is_traced(self, native):
         return isinstance(native, jax.core.Tracer)
+
+    def scope(self):
+        return trace_ctx.trace
+
+    def within(self, scope):
+        return contextlib.nullcontext()
+
+    def made_in(self, native, scope):
+        return isinstance(native, jax.core.Tracer) and native._trace is scope
 
     def stop_gradient(self, native):
         return jax.lax.stop_gradient(native)

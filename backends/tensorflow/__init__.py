@@ -13,6 +13,7 @@ from unified.backends.protocol import Natives, errors
 from unified.backends.tensorflow import autograd, bridges, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
+from unified.backends.tensorflow.control_flow import TensorFlowControlFlow
 from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
 
 _EAGER = type(tf.constant(0))
@@ -37,6 +38,7 @@ class TensorFlowBackend:
 
     def __init__(self) -> None:
         self.compiler = TensorFlowCompiler()
+        self.control_flow = TensorFlowControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):

@@ -52,6 +52,15 @@ class TensorFlowCompiler:
     def is_traced(self, native):
         return not hasattr(native, "numpy")
 
+    def scope(self):
+        return tf.compat.v1.get_default_graph()
+
+    def within(self, scope):
+        return scope.as_default()
+
+    def made_in(self, native, scope):
+        return self.is_traced(native) and native.graph is scope
+
     def stop_gradient(self, native):
         return tf.stop_gradient(native)
 

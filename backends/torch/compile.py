@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
-from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 
 class TorchCompiler:
@@ -17,14 +20,13 @@ class TorchCompiler:
         self._modes = []
 
     def discover(self, function, leaves):
-        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            self._modes.append(mode)
-            try:
-                function([self.abstract(leaf) for leaf in leaves])
-            finally:
-                self._modes.pop()
+        mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+        with disable_proxy_modes_tracing(), mode, self.within(mode):
+            function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):
+        while is_functorch_wrapped_tensor(native):
+            native = get_unwrapped(native)
         with unset_fake_temporarily():  # where a detach would convert, and look at the .grad of what is no leaf
             native = native.detach()
         return self._modes[-1].from_tensor(native, static_shapes=True)
@@ -58,6 +60,22 @@ class TorchCompiler:
 
     def is_traced(self, native):
         return isinstance(native, FakeTensor) or is_functorch_wrapped_tensor(native)
+
+    def scope(self):
+        return self._modes[-1] if self._modes else None
+
+    @contextlib.contextmanager
+    def within(self, scope):
+        self._modes.append(scope)
+        try:
+            yield
+        finally:
+            self._modes.pop()
+
+    def made_in(self, native, scope):
+        while is_functorch_wrapped_tensor(native):
+            native = get_unwrapped(native)
+        return isinstance(native, FakeTensor) and native.fake_mode is scope
 
     def stop_gradient(self, native):
         return native.detach()

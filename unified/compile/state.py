@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from unified._dispatch import backends_by_type, set_tracer, wrap
@@ -98,6 +99,7 @@ class StateTracer:
         self._known: set[int] = set()
         self._constants: dict[int, Tensor] = {}
         self._made: list[weakref.ref[Tensor]] = []
+        self._releases: list[Callable[[], None]] = []
         self._previous: Any = None
 
     def __enter__(self) -> StateTracer:
@@ -164,6 +166,10 @@ class StateTracer:
     def differentiate(self) -> None:
         self.differentiated = True
 
+    def at_end(self, release: Callable[[], None]) -> None:
+        """Calls ``release`` when the trace is complete, for what holds Tensors as long as some graph holds it."""
+        self._releases.append(release)
+
     def refuse_value(self, what: str) -> TracedValueError:
         return TracedValueError(
             f"{what} needs a value, but inside un.compile a Tensor has none yet: the function is traced once, before "
@@ -181,6 +187,8 @@ class StateTracer:
 
     def check_leaks(self) -> None:
         """Raises LeakedTensorError where a Tensor made in the trace outlives it."""
+        for release in self._releases:
+            release()
         allowed: set[int] = set()
         for found in self.touched.values():
             allowed |= {id(found.tensor), id(getattr(found.tensor, "_grad", None))}

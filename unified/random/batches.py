@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unified._dispatch import table
-from unified._levels import active
+from unified._levels import active, outside
 from unified._tensor import Tensor
 from unified._transforms import transforms_of
 from unified.errors import FunctionTransformError
@@ -41,7 +41,7 @@ def draw_within(state: Tensor, sample: Sampler, op: Callable[..., Any], args: tu
             "vmap: randomness='same' is not possible where the draw depends on a Tensor's values; pass 'different'"
         )
     if weights is not None:
-        weights = _outside(weights)
+        weights = outside(weights)
     recorded = [level for level in batches if level.drawn is not None]
     values = next((level.drawn[level.cursor] for level in recorded if level.cursor < len(level.drawn)), None)
     if values is None:
@@ -58,15 +58,6 @@ def draw_within(state: Tensor, sample: Sampler, op: Callable[..., Any], args: tu
 
 def _suspended(state: Tensor) -> contextlib.AbstractContextManager[None]:
     return transforms_of(state).suspended()
-
-
-def _outside(tensor: Tensor) -> Tensor:
-    """All examples of it along leading dimensions, the outermost level's first."""
-    tensor = tensor.detach()
-    for level in reversed(active()):
-        taken = level.take(tensor)
-        tensor = taken[0] if isinstance(taken, tuple) else taken
-    return tensor
 
 
 def _sample(
