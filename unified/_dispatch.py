@@ -288,6 +288,9 @@ class Epoch:
 
 
 state_epoch = Epoch()
+replaced: dict[int, int] = {}
+"""By id, when a Tensor that was registered in a Module made room for another one: ``state_epoch`` at that time."""
+
 module_hooks = Epoch()
 """Counts registered and removed hooks of Modules, which any compiled function may call."""
 
