@@ -362,6 +362,8 @@ class Tensor(Recorded):
                     "use the method without the trailing underscore"
                 )
             result = result.to(self.dtype)
+        if reshapes and result.shape != self.shape:
+            _dispatch.state_epoch.bump()
         tracer = tracing()
         if tracer is not None:
             tracer.touch(self)

@@ -9,7 +9,7 @@ from typing import Any
 
 from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, backends_by_type, module_hooks, replaced, state_epoch, wrap
+from unified._dispatch import Op, apply, backends_by_type, module_hooks, replaced_since, state_epoch, wrap
 from unified._engine import TAPE, engine_of
 from unified._recording import recording
 from unified._tape import grad_mode
@@ -175,7 +175,7 @@ class Entry:
         if self._module_hooks != module_hooks.value:
             return "hooks of Modules were registered or removed"
         for tensor, required, was, hooks in self._plan.requires:
-            if replaced.get(id(tensor), 0) > self._traced:
+            if replaced_since(tensor, self._traced):
                 return f"a captured Tensor of shape {tuple(tensor.shape)} was replaced in its Module by another one"
             if backends_by_type[type(tensor._native)] is not self._backend:
                 return f"a captured Tensor moved from {self._backend.name} to {tensor.backend}"

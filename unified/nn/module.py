@@ -204,6 +204,10 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         holders = self.__dict__
+        held = next((holders[registry][name] for registry in _REGISTRIES if name in holders.get(registry, ())), None)
+        if held is not None and held is not value and tracing() is None:
+            gone = [*held.parameters(), *held.buffers()] if isinstance(held, Module) else [held]
+            _dispatch.note_replaced(gone)
         if isinstance(value, Parameter):
             self._release(name, "parameter", "_parameters")
             self.register_parameter(name, value)
@@ -294,10 +298,10 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or sets them to zero."""
         for param in self.parameters():
-            if set_to_none and tracing() is None:
-                param.grad = None  # without a look at what is there, which torch's engine would hand over first
+            if set_to_none:
+                param.grad = None  # without a look, which torch's engine would prepare and a compiled step guard
             elif param.grad is not None:
-                param.grad = None if set_to_none else param.grad.detach().zeros_like()
+                param.grad = param.grad.detach().zeros_like()
 
     # ---- what it holds ---------------------------------------------------------------------------------------
 
