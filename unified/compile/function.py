@@ -19,7 +19,7 @@ from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends import registry
 from unified.backends.protocol import Backend
-from unified.compile.program import Entry, Request, trace
+from unified.compile.program import Entry, Request, lock, trace
 from unified.compile.signature import Call, Signature
 from unified.errors import BackendMismatchError
 
@@ -97,13 +97,18 @@ class CompiledFunction:
         return self._trace(key, Request(self._function, backend, call, leaves, numbers))
 
     def _trace(self, key: Key, request: Request) -> Any:
-        reason = self._reason(key, self._entries.get(key, []))
-        started = time.perf_counter()
-        entry = trace(request)
-        result = entry.call(request.leaves)
-        entry.seconds = time.perf_counter() - started
-        self._entries.setdefault(key, []).append(entry)
-        self._latest = key
+        with lock:
+            entries = self._entries.get(key, [])
+            for entry in entries:  # another thread may have been here first
+                if entry.valid():
+                    return entry.call(request.leaves)
+            reason = self._reason(key, entries)
+            started = time.perf_counter()
+            entry = trace(request)
+            result = entry.call(request.leaves)
+            entry.seconds = time.perf_counter() - started
+            self._entries.setdefault(key, []).append(entry)
+            self._latest = key
         self._note(reason)
         return result
 
