@@ -32,6 +32,9 @@ _new = object.__new__
 class Tracer(Protocol):
     """What ``un.compile`` installs while it traces a function in this thread."""
 
+    padding: Any
+    """Where lengths are dynamic: what has the true shapes and interprets ops; else None."""
+
     def applies(self) -> bool: ...
     def touch(self, tensor: Any) -> None: ...
     def made(self, tensor: Any) -> None: ...
@@ -57,6 +60,8 @@ def wrap(native: Native) -> Tensor:
 def apply(op: Op, args: Sequence[Any]) -> Any:
     """The general path: any mixture of operands, recording on the tape and telling the tracer."""
     tracer = tracing()
+    if tracer is not None and tracer.padding is not None:
+        return tracer.padding.apply(op, args)
     natives: list[Any] = []
     first: Any = None
     accessed = grad_mode.accessed
@@ -308,6 +313,14 @@ def replaced_since(tensor: Any, epoch: int) -> bool:
     return _replaced.get(id(tensor), 0) > epoch
 
 
+def padding() -> Any:
+    """What interprets ops on Tensors of dynamic length in this thread, or None."""
+    if _caller.namespace["tracer"] is None:
+        return None
+    tracer = tracing()
+    return None if tracer is None else tracer.padding
+
+
 def tracing() -> Tracer | None:
     """The tracer at work in this thread, or None."""
     tracer = cast("Tracer | None", _caller.namespace["tracer"])
@@ -316,6 +329,8 @@ def tracing() -> Tracer | None:
 
 class _Idle:
     """In the tracer's place it makes callers take the general path, where nothing is traced."""
+
+    padding = None
 
     def applies(self) -> bool:
         return False

@@ -7,7 +7,7 @@ import functools
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from unified._device import current_device
@@ -19,6 +19,7 @@ from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends import registry
 from unified.backends.protocol import Backend
+from unified.compile.buckets import Buckets, Padded
 from unified.compile.program import Entry, Request, lock, trace
 from unified.compile.signature import Call, Signature
 from unified.errors import BackendMismatchError
@@ -29,10 +30,17 @@ RETRACES_BEFORE_WARNING = 8
 class CompiledFunction:
     """A function whose calls run as one compiled program per signature. Made by :func:`compile`."""
 
-    def __init__(self, function: Callable[..., Any], static_argnames: str | Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        static_argnames: str | Sequence[str] = (),
+        dynamic: Mapping[str, Mapping[int, str]] | None = None,
+        buckets: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         self._function = function
-        self._options = {"static_argnames": static_argnames}
+        self._options: dict[str, Any] = {"static_argnames": static_argnames, "dynamic": dynamic, "buckets": buckets}
         self._signature = Signature(function, static_argnames)
+        self._buckets = Buckets(self._signature, dynamic, buckets) if dynamic else None
         self._entries: dict[Key, list[Entry]] = {}
         self._latest: Key | None = None
         self._reasons: list[str] = []
@@ -82,30 +90,33 @@ class CompiledFunction:
         backend = self._backend(leaves)
         if numbers:
             _wrap_numbers(leaves, numbers, backend)
+        padded, lengths = None, ()
+        if self._buckets is not None:
+            padded, lengths = self._buckets.pad(call, leaves, backend)
         signature, recorded = backend.compiler.signature, grad_mode.enabled
         requires: Any = False
         if recorded and leaves:
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
         modes = (recorded, grad_mode.inference, current_backend().name, current_device())
-        key = Key(backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes)
+        key = Key(backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes, padded)
         entries = self._entries.get(key)
         if entries is not None:
             for entry in entries:
                 if entry.valid():
-                    return entry.call(leaves)
-        return self._trace(key, Request(self._function, backend, call, leaves, numbers))
+                    return entry.call(leaves, lengths)
+        return self._trace(key, Request(self._function, backend, call, leaves, numbers, padded), lengths)
 
-    def _trace(self, key: Key, request: Request) -> Any:
+    def _trace(self, key: Key, request: Request, lengths: Sequence[int]) -> Any:
         with lock:
             entries = self._entries.get(key, [])
             for entry in entries:  # another thread may have been here first
                 if entry.valid():
-                    return entry.call(request.leaves)
+                    return entry.call(request.leaves, lengths)
             reason = self._reason(key, entries)
             started = time.perf_counter()
             entry = trace(request)
-            result = entry.call(request.leaves)
+            result = entry.call(request.leaves, lengths)
             entry.seconds = time.perf_counter() - started
             self._entries.setdefault(key, []).append(entry)
             self._latest = key
@@ -132,6 +143,8 @@ class CompiledFunction:
             return f"the backend changed from {latest.backend} to {key.backend}"
         if latest.call != key.call:
             return self._signature.difference(latest.call, key.call)
+        if latest.padded != key.padded:
+            return _bucket(latest.padded, key.padded)
         places = list(self._signature.places(key.call))
         for position, (old, new) in enumerate(zip(latest.signatures, key.signatures, strict=True)):
             if (position in latest.numbers) != (position in key.numbers):
@@ -174,6 +187,7 @@ class Key(NamedTuple):
     numbers: tuple[int, ...]
     requires: Any
     modes: tuple[Any, ...]
+    padded: Padded | None
 
 
 _MODES = ("the grad mode", "the inference mode", "the current backend", "the current device")
@@ -185,6 +199,16 @@ def _wrap_numbers(leaves: list[Any], numbers: tuple[int, ...], backend: Backend)
     wide = any(dtype.is_wide and dtype.is_inexact for dtype in dtypes)
     for position in numbers:
         leaves[position] = wrap(backend.compiler.number(leaves[position], wide))
+
+
+def _bucket(old: Padded | None, new: Padded | None) -> str:
+    """Which length came to another bucket."""
+    before = {} if old is None else {name: bounds for name, *bounds in old.names}
+    for name, low, high in () if new is None else new.names:
+        if before.get(name) != [low, high]:
+            was = f"of {before[name][0]} to {before[name][1]}" if name in before else "of a length of 0 or 1"
+            return f"{name} came from the bucket {was} to that of {low} to {high}"
+    return "a dynamic length became 0 or 1"
 
 
 def _words(signature: tuple[Any, ...]) -> str:
@@ -201,7 +225,13 @@ def _again(function: Callable[..., Any], options: dict[str, Any]) -> CompiledFun
     return CompiledFunction(function, **options)
 
 
-def compile(function: Callable[..., Any] | None = None, *, static_argnames: str | Sequence[str] = ()) -> Any:
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnames: str | Sequence[str] = (),
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+    buckets: Mapping[str, Sequence[int]] | None = None,
+) -> Any:
     """Compiles a function, a Module or a bound method, whole training steps included, into one program.
 
     The function is traced once per signature: shapes and dtypes of the Tensors in its arguments, its Python
@@ -222,6 +252,12 @@ def compile(function: Callable[..., Any] | None = None, *, static_argnames: str 
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.
         static_argnames: parameters that are part of the program although they are floats, or that are compared by value:
             they must be hashable.
+        dynamic: dimensions whose length varies, by argument, dimension and a name of your own:
+            ``{"x": {0: "batch", 1: "time"}, "batch.y": {0: "batch"}}``. They are padded to a few lengths, with one program
+            for each, and the padding counts in no result: ``x.shape[1]`` is the true length. An op that cannot keep
+            padding out, or Python that needs to know the length, raises DynamicLengthError. Lengths of 0 and 1 are
+            programs of their own.
+        buckets: by name, the lengths to pad to; by default powers of two from 8.
 
     Example::
 
@@ -237,7 +273,8 @@ def compile(function: Callable[..., Any] | None = None, *, static_argnames: str 
         TracedValueError: Python asked for a value, as in ``if x.sum() > 0``; names the line and the way out.
         LeakedTensorError: a Tensor made inside is kept outside and would have no value there.
         OperandError: an argument is a numpy array, or cannot be compared.
+        DynamicLengthError: see ``dynamic``.
     """
     if function is None:
-        return functools.partial(compile, static_argnames=static_argnames)
-    return CompiledFunction(function, static_argnames)
+        return functools.partial(compile, static_argnames=static_argnames, dynamic=dynamic, buckets=buckets)
+    return CompiledFunction(function, static_argnames, dynamic, buckets)

@@ -11,13 +11,17 @@ from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, backends_by_type, module_hooks, replaced_since, state_epoch, wrap
 from unified._engine import TAPE, engine_of
+from unified._length import Length
 from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
+from unified.compile.buckets import Cut, Padded, cut
+from unified.compile import rules
+from unified.compile.padding import Padding
 from unified.compile.signature import Call, unflatten
 from unified.compile.state import StateTracer, Touched
-from unified.errors import CompileError, InPlaceLeafError
+from unified.errors import CompileError, DynamicLengthError, InPlaceLeafError
 
 lock = threading.RLock()
 """Held while state is bound to traced values, and while a program that changes state reads it, runs and writes it."""
@@ -41,6 +45,7 @@ class Plan:
         self.differentiable = False
         self.output: Any = None
         self.outputs = 0
+        self.cuts: list[Cut] = []
         self.new_grads: list[Tensor] = []
         self.cleared: list[Tensor] = []
         self.written_arguments: list[int] = []
@@ -74,12 +79,21 @@ class Request:
     leaves: list[Tensor]
     numbers: tuple[int, ...] = ()
     """Which leaves stand for Python floats."""
+    padded: Padded | None = None
+    """Which of their dimensions are longer than they truly are; then the true lengths are the last leaves."""
 
     def arguments(self, tensors: list[Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """The function's arguments, with ``tensors`` as leaves."""
         for position in self.numbers:
             tensors[position]._native = self.backend.compiler.as_number(tensors[position]._native)
         return unflatten(self.call, tensors)
+
+    def tracer(self, tensors: list[Tensor]) -> StateTracer:
+        """A tracer of the function, for these as its leaves."""
+        tracer = StateTracer(self.backend, tensors, bool(self.numbers))
+        if self.padded is not None:
+            tracer.padding = Padding(tracer, tensors, self.padded.layouts(tensors), rules)
+        return tracer
 
     def requires(self) -> list[bool]:
         """Which leaves require grad."""
@@ -201,8 +215,11 @@ class Entry:
             f"{captured} Tensors captured, {changed} of them changed"
         )
 
-    def call(self, leaves: list[Tensor]) -> Any:
-        """Runs the program and writes the state back. Where the program raises, no Tensor changes."""
+    def call(self, leaves: list[Tensor], lengths: Sequence[int] = ()) -> Any:
+        """Runs the program and writes the state back. Where the program raises, no Tensor changes.
+
+        ``lengths`` are the true ones, where some are dynamic.
+        """
         plan = self._plan
         if self._pure:
             with lock:
@@ -213,6 +230,8 @@ class Entry:
                 outputs, state = self._run(leaves)()
                 self._write(leaves, state)
             self._pure = plan.pure  # known now: some compilers trace at the first call
+        if plan.cuts:
+            outputs = [cut(output, by, lengths) for output, by in zip(outputs, plan.cuts, strict=True)]
         if plan.output is structure.LEAF:
             return outputs[0]
         return structure.unflatten(plan.output, outputs)
@@ -286,11 +305,11 @@ def _discover(request: Request) -> Plan:
         arguments = [wrap(native) for native in natives]
         _prepare(arguments, requires)
         args, kwargs = request.arguments(arguments)
-        tracer = StateTracer(backend, arguments, bool(request.numbers))
+        tracer = request.tracer(arguments)
         results: list[Tensor] = []
         try:
             with tracer:
-                structure.flatten(request.function(*args, **kwargs), results)
+                structure.flatten(request.function(*args, **kwargs), results, _admit_result)
                 tracer.collect_grads()
                 plan.differentiable = not tracer.differentiated and any(_requires(r) for r in results)
                 _read_plan(plan, tracer, backend)
@@ -327,7 +346,7 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
         _prepare(arguments, requires)
         args, kwargs = request.arguments(arguments)
         bound = [argument._native for argument in arguments]
-        tracer = StateTracer(request.backend, arguments, bool(request.numbers))
+        tracer = request.tracer(arguments)
         results: list[Tensor] = []
         values = dict(zip(map(id, [*plan.changed, *plan.kept]), [*changed[: len(plan.changed)], *kept[: len(plan.kept)]], strict=True))
         grads = [*changed[len(plan.changed) :], *kept[len(plan.kept) :]]
@@ -336,8 +355,11 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
             with tracer, recording(recorded):  # a pullback is traced within a backward pass, which does not record
                 for tensor in (*plan.changed, *plan.kept):
                     tracer.adopt(Touched(tensor), values[id(tensor)], grad_of.get(id(tensor)))
-                output = structure.flatten(request.function(*args, **kwargs), results)
+                output = structure.flatten(request.function(*args, **kwargs), results, _admit_result)
                 tracer.collect_grads()
+                if request.padded is not None:
+                    plan.cuts = _cuts(request.padded, tracer, results, arguments, bound)
+                    tracer.padding = None  # and with it the masks; a pullback goes back over padded values plainly
                 finished = finish(_results(plan, tracer, output, results, arguments, bound))
                 results.clear()  # and with them the graph, which may hold Tensors for a backward pass
                 tracer.check_leaks()
@@ -347,6 +369,33 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
                 found.restore()
 
     return body
+
+
+def _admit_result(value: Any, _: list[Any]) -> Any:
+    if isinstance(value, Length):
+        raise DynamicLengthError(f"the compiled function returns the dynamic length {value!r}, which it does not know")
+    return structure.Static(value)
+
+
+def _cuts(
+    padded: Padded, tracer: StateTracer, results: list[Tensor], arguments: list[Tensor], bound: list[Native]
+) -> list[Cut]:
+    """How the results are cut to their true shapes; raises where something else would have to be."""
+    padding = tracer.padding
+    for result in results:
+        if padding.is_dynamic(result) and _requires(result):
+            raise DynamicLengthError(
+                f"a result of shape {tuple(result.shape)}, of dynamic length, still requires grad; reduce it to what "
+                "backward starts from inside of the compiled function, or detach() it"
+            )
+    changed = [found.tensor for found in tracer.touched.values() if found.rebound()]
+    changed += [argument for argument, native in zip(arguments, bound, strict=True) if argument._native is not native]
+    for tensor in changed:
+        if padding.is_dynamic(tensor):
+            raise DynamicLengthError(
+                f"a value of dynamic shape {tuple(tensor.shape)} is written to a Tensor from outside; return it instead"
+            )
+    return [padded.cut(padding.layout(result)) for result in results]
 
 
 def _results(

@@ -33,7 +33,7 @@ class Signature:
         self.static = frozenset([static_argnames] if isinstance(static_argnames, str) else static_argnames)
         self.name = getattr(function, "__qualname__", type(function).__name__)
         self._names: list[str] = []
-        named: set[str] = set()
+        self.names: set[str] = set()
         self.open = False
         try:
             parameters = list(inspect.signature(function).parameters.values())
@@ -43,8 +43,8 @@ class Signature:
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 self._names.append(parameter.name)
             self.open = self.open or parameter.kind is parameter.VAR_KEYWORD
-            named.add(parameter.name)
-        self.require(self.static - named, "static_argnames")
+            self.names.add(parameter.name)
+        self.require(self.static - self.names, "static_argnames")
         self._fixed = frozenset(i for i, name in enumerate(self._names) if name in self.static)
 
     def require(self, unknown: frozenset[str] | set[str], what: str) -> None:

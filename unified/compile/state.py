@@ -98,6 +98,8 @@ class StateTracer:
         self.compiler = backend.compiler
         self.arguments = arguments
         self._numbers = numbers
+        self.padding: Any = None
+        """What interprets ops where lengths are dynamic; see ``padding.py``."""
         self.touched: dict[int, Touched] = {}
         self.flags: list[tuple[Any, bool]] = []
         self.differentiated = False
@@ -180,7 +182,9 @@ class StateTracer:
         )
 
     def collect_grads(self) -> None:
-        """Lets engines that deliver gradients late deliver them now."""
+        """Lets engines that deliver gradients late deliver them now, if backward ran."""
+        if not self.differentiated:
+            return
         for found in list(self.touched.values()):
             if found.leaf:
                 self.read_grad(found.tensor)

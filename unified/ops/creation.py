@@ -19,7 +19,15 @@ from unified._selection import current_backend
 from unified._tensor import Tensor
 from unified.backends import registry
 from unified.backends.protocol import Backend
-from unified.errors import ArgumentError, DTypeError, MissingBackendError, OperandError, ShapeError
+from unified._length import Length
+from unified.errors import (
+    ArgumentError,
+    DTypeError,
+    DynamicLengthError,
+    MissingBackendError,
+    OperandError,
+    ShapeError,
+)  # fmt: skip
 from unified.ops._axes import sizes
 from unified.ops.elementwise import fill
 from unified.ops.shape import stack
@@ -308,6 +316,10 @@ def arange(
     """
     if end is None:
         start, end = 0, start
+    if isinstance(end, Length):
+        if (start, step) != (0, 1) or requires_grad:
+            raise DynamicLengthError("arange: with a dynamic length it starts at 0 and counts by 1")
+        return make_arange(0, 1, end, dtype or _dtype.int32, _place(device))  # type: ignore[arg-type]
     first, last, stride = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if not (math.isfinite(first) and math.isfinite(last)):
         raise ArgumentError(f"arange: there are infinitely many numbers from {first} to {last}")
