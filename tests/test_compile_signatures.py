@@ -168,7 +168,9 @@ def test_a_float_that_python_looks_at_says_how_to_keep_it(backend):
     compiled = un.compile(f, static_argnames="scale")
     for scale in (2.0, 0.5, 2.0):
         np.testing.assert_allclose(compiled(un.tensor(X), scale).numpy(), f(un.tensor(X), scale).numpy(), **CLOSE)
-        np.testing.assert_allclose(compiled(un.tensor(X), scale=scale).numpy(), f(un.tensor(X), scale).numpy(), **CLOSE)
+        np.testing.assert_allclose(
+            compiled(un.tensor(X), scale=scale).numpy(), f(un.tensor(X), scale).numpy(), **CLOSE
+        )
     assert programs(compiled) == 4  # by position and by name
 
 

@@ -156,6 +156,8 @@ class Length:
         raise self._refuse(f"{self!r} % {other!r}")
 
     def __truediv__(self, other: Any) -> Any:
+        if isinstance(other, Length):
+            return self.value() / other.value()
         return self.value() / other if isinstance(other, (int, float)) else NotImplemented
 
     def __rtruediv__(self, other: Any) -> Any:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from unified.backends.jax.dtype import enable_x64, is_wide, wide
 
+
 class JaxCompiler:
     """Satisfies ``protocol.Compiler``."""
 

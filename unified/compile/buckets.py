@@ -103,7 +103,9 @@ class Buckets:
                 if not -len(shape) <= dim < len(shape):
                     raise ShapeError(f"dynamic= names dimension {dim} of a Tensor of shape {tuple(shape)}")
                 if lengths.setdefault(name, shape[dim]) != shape[dim]:
-                    raise ShapeError(f"the dynamic length {name!r} is {lengths[name]} in one Tensor, {shape[dim]} in another")
+                    raise ShapeError(
+                        f"the dynamic length {name!r} is {lengths[name]} in one Tensor, {shape[dim]} in another"
+                    )
         bounds = {name: self._bounds(name, length) for name, length in lengths.items() if length > 1}
         if not bounds:  # lengths of 0 and 1 broadcast and vanish; each is a program of its own
             return None, ()

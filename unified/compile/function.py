@@ -16,7 +16,6 @@ from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
 from unified._tape import grad_mode
-from unified._tensor import Tensor
 from unified.backends import registry
 from unified.backends.protocol import Backend
 from unified.compile.buckets import Buckets, Padded
@@ -99,7 +98,9 @@ class CompiledFunction:
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
         modes = (recorded, grad_mode.inference, current_backend().name, current_device())
-        key = Key(backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes, padded)
+        key = Key(
+            backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes, padded
+        )
         entries = self._entries.get(key)
         if entries is not None:
             for entry in entries:

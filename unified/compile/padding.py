@@ -52,9 +52,7 @@ Layout = tuple[Ragged | None, ...]
 class Padding:
     """Interprets ops on padded Tensors, for one trace."""
 
-    def __init__(
-        self, tracer: Any, arguments: Sequence[Tensor], layouts: Sequence[Layout], rules: Any
-    ) -> None:
+    def __init__(self, tracer: Any, arguments: Sequence[Tensor], layouts: Sequence[Layout], rules: Any) -> None:
         self._tracer = tracer
         self._rules = rules  # the module, which itself builds on this one
         self._layouts: dict[int, Layout] = {}
@@ -228,7 +226,9 @@ class Padding:
                     seen.add(None)
             if len(seen) > 1:
                 shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-                raise DynamicLengthError(f"{name}: whether these shapes broadcast depends on a dynamic length: {shapes}")
+                raise DynamicLengthError(
+                    f"{name}: whether these shapes broadcast depends on a dynamic length: {shapes}"
+                )
             result[-dim] = seen.pop() if seen else None
         return tuple(result)
 

@@ -16,8 +16,8 @@ from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile.buckets import Cut, Padded, cut
 from unified.compile import rules
+from unified.compile.buckets import Cut, Padded, cut
 from unified.compile.padding import Padding
 from unified.compile.signature import Call, unflatten
 from unified.compile.state import StateTracer, Touched
@@ -348,7 +348,13 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
         bound = [argument._native for argument in arguments]
         tracer = request.tracer(arguments)
         results: list[Tensor] = []
-        values = dict(zip(map(id, [*plan.changed, *plan.kept]), [*changed[: len(plan.changed)], *kept[: len(plan.kept)]], strict=True))
+        values = dict(
+            zip(
+                map(id, [*plan.changed, *plan.kept]),
+                [*changed[: len(plan.changed)], *kept[: len(plan.kept)]],
+                strict=True,
+            )
+        )
         grads = [*changed[len(plan.changed) :], *kept[len(plan.kept) :]]
         grad_of = dict(zip(map(id, [*plan.changed_grads, *plan.kept_grads]), grads, strict=True))
         try:
@@ -373,7 +379,9 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
 
 def _admit_result(value: Any, _: list[Any]) -> Any:
     if isinstance(value, Length):
-        raise DynamicLengthError(f"the compiled function returns the dynamic length {value!r}, which it does not know")
+        raise DynamicLengthError(
+            f"the compiled function returns the dynamic length {value!r}, which it does not know"
+        )
     return structure.Static(value)
 
 

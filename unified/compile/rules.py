@@ -72,7 +72,7 @@ def _elementwise(padding: Padding, op: Op, *args: Any) -> Tensor:
     return result
 
 
-rule("masked_fill", "to_device", "make_full_like", "apply_mask")(_elementwise)
+rule("masked_fill", "to_device", "make_full_like", "apply_mask", "squared_magnitude")(_elementwise)
 
 
 def rule_of(op: Op) -> Rule | None:
@@ -136,6 +136,25 @@ def _mean(padding: Padding, op: Op, input: Tensor, dim: Any, keepdim: bool, dtyp
     for d in dims:
         total = total / input.shape[d]
     return total
+
+
+@rule("var")
+def _variance(padding: Padding, op: Op, input: Tensor, dim: Any, keepdim: bool, correction: float) -> Tensor:
+    layout = padding.layout(input)
+    dims = _dims(dim, len(layout))
+    if not any(layout[d] for d in dims):
+        return padding.mark(padding.plain(op, input, dim, keepdim, correction), _without(layout, dims, keepdim))
+    if math.prod(n.low if isinstance(n, Length) else n for n in (input.shape[d] for d in dims)) <= correction:
+        raise _refuse(op, f"a correction of {correction}", input)
+    wide = input.to(float32) if input.dtype.itemsize < float32.itemsize else input
+    deviations = wide - wide.mean(dim, True)
+    total: Tensor = (deviations.abs() if input.is_complex() else deviations).square().sum(dim, keepdim)
+    degrees: Any = 1
+    for d in dims:
+        degrees = input.shape[d] * degrees if not isinstance(degrees, Tensor) else degrees * input.shape[d]
+        if isinstance(degrees, Length):
+            degrees = degrees.value()
+    return (total / (degrees - correction)).to(input.dtype if not input.is_complex() else total.dtype)
 
 
 @rule("softmax", "log_softmax")
@@ -231,7 +250,15 @@ def _causal_mask(padding: Padding, op: Op, query: Tensor, key: Tensor) -> Tensor
 
 @rule("conv1d", "conv2d", "conv3d")
 def _convolution(
-    padding: Padding, op: Op, input: Tensor, weight: Tensor, bias: Any, stride: Any, pads: Any, dilation: Any, groups: Any
+    padding: Padding,
+    op: Op,
+    input: Tensor,
+    weight: Tensor,
+    bias: Any,
+    stride: Any,
+    pads: Any,
+    dilation: Any,
+    groups: Any,
 ) -> Tensor:
     layout, spatial = padding.layout(input), weight.ndim - 2
     result = padding.plain(op, padding.filled(input, 0), weight, bias, stride, pads, dilation, groups)
@@ -496,15 +523,23 @@ def subscript(padding: Padding, tensor: Tensor, key: Any) -> Tensor:
         elif padding.layout(tensor)[dim] is None:
             tensor = tensor[(*[slice(None)] * dim, k)] if not padding.is_dynamic(tensor) else _static(tensor, dim, k)
         elif k.__class__ is int:
-            length = tensor.shape[dim]
-            position = length.value() + k if k < 0 else table["make_full"].caller((), k)  # type: ignore[misc]
-            if not length > (k if k >= 0 else -k - 1):
-                raise _refuse(op, f"the position {k}", tensor)
-            tensor = tensor.index_select(dim, position.reshape(1)).squeeze(dim)
+            tensor = _selected(padding, op, tensor, dim, k)
         else:
             tensor = _sliced(padding, op, tensor, dim, k)
         dim += k.__class__ is not int
     return tensor
+
+
+def _selected(padding: Padding, op: Op, tensor: Tensor, dim: int, k: int) -> Tensor:
+    """One position of a dynamic dimension, from its beginning or its end."""
+    layout = padding.layout(tensor)
+    length: Any = tensor.shape[dim]
+    if length.low <= (k if k >= 0 else -k - 1) or not layout[dim].simple or layout[dim].post > 1:  # type: ignore[union-attr]
+        raise _refuse(op, f"the position {k}, which is not there for all lengths of this bucket,", tensor)
+    if k < 0:
+        selected: Tensor = tensor.index_select(dim, (length.value() + k).reshape(1)).squeeze(dim)
+        return selected
+    return padding.mark(padding.plain("select_at", tensor, dim, k), _without(layout, [dim], False))
 
 
 def _static(tensor: Tensor, dim: int, k: Any) -> Tensor:
@@ -533,6 +568,11 @@ def _sliced(padding: Padding, op: Op, tensor: Tensor, dim: int, k: slice) -> Ten
     if isinstance(stop, Length):
         stop = stop - ragged.length if stop.dynamic is ragged.dynamic and stop.factor == 1 else 1
         stop = None if stop == 0 else stop
+    if start.__class__ is int and stop.__class__ is int and 0 <= start <= stop <= ragged.length.low:
+        layout[dim] = None
+        if k.step in (None, 1) and ragged.simple and ragged.post == 1:
+            return padding.mark(padding.plain("narrow_at", tensor, dim, start, stop - start), layout)
+    layout[dim] = ragged
     fits = start.__class__ is int and start >= 0 and (stop is None or (stop.__class__ is int and stop < 0))
     if k.step not in (None, 1) or not fits or not ragged.simple or ragged.post > 1:
         raise _refuse(op, "a slice other than [a:], [:-b] and [a:-b]", tensor)

@@ -15,11 +15,11 @@ from unified._device import current_device
 from unified._device import device as Device
 from unified._dispatch import backends_by_type, front, op, tracing, wrap
 from unified._dtype import DType, Number
+from unified._length import Length
 from unified._selection import current_backend
 from unified._tensor import Tensor
 from unified.backends import registry
 from unified.backends.protocol import Backend
-from unified._length import Length
 from unified.errors import (
     ArgumentError,
     DTypeError,
@@ -240,7 +240,7 @@ def full(
 
 def _lengths(name: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     found = sizes(given)
-    if found and min(found) < 0:
+    if any(length < 0 for length in found):
         raise ShapeError(f"{name}: size {found} has a negative length")
     return found
 
