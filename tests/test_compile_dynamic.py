@@ -171,7 +171,7 @@ def test_200_lengths_compile_at_most_10_programs_inside_the_framework_too():
         jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: events.append(name))
         try:
             for length in range(2, 202):
-                result, shifted = compiled(ids(2, length))
+                _, shifted = compiled(ids(2, length))
                 assert tuple(shifted.shape) == (2, length)
         finally:
             jax.monitoring.clear_event_listeners()
@@ -242,33 +242,48 @@ CASES = {
         x.reshape(x.shape[0] * x.shape[1], 4), x.reshape(-1, 2), x.flatten(1), x.reshape(3, -1).sum(1),
         x.reshape(-1).mean(), x.reshape(x.shape[0], x.shape[1], 2, 2).transpose(1, 2).reshape(6, -1, 2).sum(1),
     ),
-    "merged": lambda x: (x.flatten(0, 1).sum(0), x.flatten(0, 1).softmax(0), x.flatten().amax(), x.flatten(1).mean(1)),
+    "merged": lambda x: (
+        x.flatten(0, 1).sum(0), x.flatten(0, 1).softmax(0), x.flatten().amax(), x.flatten(1).mean(1),
+    ),
     "permute": lambda x: (x.permute(2, 1, 0), x.transpose(0, 1), x.transpose(1, 2).sum(-1), x.movedim(1, 0)),
-    "dims": lambda x: (x.unsqueeze(1).sum(2), x.unsqueeze(-1).squeeze(-1), x[:, None], x[..., 0], x[:, :, None].sum(1)),
-    "expand": lambda x: (x[:, :, :1].expand(-1, -1, 3), un.ones(1, 4).expand(x.shape[1], 4).sum(0), un.ones(4).expand_as(x)),
-    "subscripts": lambda x: (x[:, 1:], x[:, :-1], x[:, 1:-1].sum(1), x[:, -1], x[:, 0], x[1], x[:, :, 1:3], x[0:2, -2]),
+    "dims": lambda x: (
+        x.unsqueeze(1).sum(2), x.unsqueeze(-1).squeeze(-1), x[:, None], x[..., 0], x[:, :, None].sum(1),
+    ),
+    "expand": lambda x: (
+        x[:, :, :1].expand(-1, -1, 3), un.ones(1, 4).expand(x.shape[1], 4).sum(0), un.ones(4).expand_as(x),
+    ),
+    "subscripts": lambda x: (
+        x[:, 1:], x[:, :-1], x[:, 1:-1].sum(1), x[:, -1], x[:, 0], x[1], x[:, :, 1:3], x[0:2, -2], x[:, :2],
+    ),
     "slices": lambda x: ((x[:, 1:] - x[:, :-1]).square().mean(), x[:, : x.shape[1]], x.narrow(2, 1, 2)),
     "making": lambda x: (
-        un.arange(x.shape[1]) * 2, un.zeros(x.shape[1], 2) + 1, un.full(x.shape[:2], 2.0).sum(), un.ones_like(x).sum(1),
+        un.arange(x.shape[1]) * 2, un.zeros(x.shape[1], 2) + 1, un.full(x.shape[:2], 2.0).sum(),
+        un.ones_like(x).sum(1),
     ),
     "triangles": lambda x: (
         un.ones(x.shape[1], x.shape[1]).tril().sum(0), (x @ x.transpose(1, 2)).triu(1).sum((1, 2)),
         un.where(un.arange(x.shape[1])[:, None] >= un.arange(x.shape[1]), 1.0, 0.0).sum(1),
     ),
-    "products": lambda x: (x @ x.transpose(1, 2) @ x, x.transpose(1, 2) @ x, x @ un.ones(4, 2), (x[0].T @ x[0]), x[0] @ un.ones(4)),
+    "products": lambda x: (
+        x @ x.transpose(1, 2) @ x, x.transpose(1, 2) @ x, x @ un.ones(4, 2), (x[0].T @ x[0]), x[0] @ un.ones(4),
+    ),
     "attention": lambda x: (
         F.scaled_dot_product_attention(x, x, x, is_causal=True), F.scaled_dot_product_attention(x, x, x)[:, -1],
     ),
     "convolution": lambda x: (
-        F.conv1d(x.transpose(1, 2), un.ones(2, 4, 3), padding=1), F.conv1d(x.transpose(1, 2), un.ones(2, 4, 2)).sum(-1),
+        F.conv1d(x.transpose(1, 2), un.ones(2, 4, 3), padding=1),
+        F.conv1d(x.transpose(1, 2), un.ones(2, 4, 2)).sum(-1),
         F.conv2d(x.unsqueeze(1), un.ones(1, 1, 3, 3), padding=(2, 1)),
     ),
     "norms": lambda x: (F.layer_norm(x, (4,)), F.rms_norm(x, (4,))),
-    "joining": lambda x: (un.cat([x, x * 2], -1), un.cat([un.ones(3, 1, 4), x], 1).sum(1), un.stack([x, -x]), x.chunk(2, -1)[1]),
+    "joining": lambda x: (
+        un.cat([x, x * 2], -1), un.cat([un.ones(3, 1, 4), x], 1).sum(1), un.stack([x, -x]), x.chunk(2, -1)[1],
+    ),
     "unbinding": lambda x: (x.unbind(0)[1], x.split(1, 0)[2].sum(1), x.unbind(-1)[0]),
     "losses": lambda x: (
         F.mse_loss(x, x * 2), F.l1_loss(x, x * 2, reduction="sum"), F.smooth_l1_loss(x, -x, reduction="none"),
-        F.cross_entropy(x.transpose(1, 2), (x.sum(-1) > 0).to(un.int32)), F.binary_cross_entropy_with_logits(x, x.sigmoid()),
+        F.cross_entropy(x.transpose(1, 2), (x.sum(-1) > 0).to(un.int32)),
+        F.binary_cross_entropy_with_logits(x, x.sigmoid()),
     ),
     "indices": lambda x: (
         x.gather(2, (x[:, :, :1] > 0).to(un.int32)), un.ones(5, 2).index_select(0, (x[0, :, 0] > 0).to(un.int32)),
@@ -336,7 +351,7 @@ def test_every_rule_is_of_an_op():
         (lambda x: x.flip(1), "flip: nobody has written down"),
         (lambda x: F.dropout(x, 0.5), "dynamic"),
         (lambda x: [x[:, t] for t in range(x.shape[1])], "needs the value of the dynamic length time"),
-        (lambda x: x if x.shape[1] > 5 else x * 2, r"time > 5 needs the value of the dynamic length time, which is 2 to 8"),
+        (lambda x: x if x.shape[1] > 5 else x * 2, "time > 5 needs the value of .* which is 2 to 8"),
         (lambda x: x.reshape(x.shape[1] * x.shape[1], -1), "product of dynamic lengths"),
         (lambda x: x.reshape(4, -1, 3), "reshape: that shape is not possible"),
         (lambda x: x + un.ones(5, 1), "add: whether these shapes broadcast depends"),

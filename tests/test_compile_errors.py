@@ -145,7 +145,7 @@ def test_a_traced_tensor_that_is_kept_is_an_error(backend, where):
         return x
 
     compiled = un.compile(Caching() if where == "module" else f)
-    with pytest.raises(errors.LeakedTensorError, match="of shape \\(6, 4\\); they have no value there. Return them"):
+    with pytest.raises(errors.LeakedTensorError, match=r"of shape \(6, 4\); they have no value there. Return them"):
         compiled(un.tensor(X))
     np.testing.assert_array_equal(state.numpy(), np.zeros(4))
     assert "0 program(s)" in compiled.explain()
@@ -221,7 +221,7 @@ def test_two_tensors_over_one_buffer_are_both_updated(backend):
         np.testing.assert_array_equal(second.numpy(), np.full(4, 2 * count))
 
 
-# ---- recursion, threads, copies --------------------------------------------------------------------------------------
+# ---- recursion, threads, copies ---------------------------------------------------------------------------------
 
 
 def test_recursion_is_unrolled_and_must_end(backend):

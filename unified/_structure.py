@@ -78,7 +78,7 @@ def rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
         return next(leaves)
     if isinstance(structure, Static):
         return structure.value
-    kind = structure[0]
+    kind: Any = structure[0]
     members = [rebuilt(member, leaves) for member in structure[-1]]
     if issubclass(kind, dict):
         pairs = {key.value: member for key, member in zip(structure[1], members, strict=True)}
@@ -88,7 +88,7 @@ def rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
     if kind is list or kind is tuple or kind is Size:
         return kind(members)
     if dataclasses.is_dataclass(kind):
-        instance = object.__new__(kind)
+        instance: Any = object.__new__(kind)
         for name, member in zip(structure[1], members, strict=True):
             object.__setattr__(instance, name, member)
         return instance

@@ -81,9 +81,8 @@ def main() -> None:
             step, x = un.compile(Step()), un.ones(4)
             ours, native, ratio = paired(lambda: step(x), NATIVE[name](), (50, 50))  # noqa: B023
         extra = (ours - native) * 1e6
-        print(
-            f"{name:>10}  ours {ours * 1e6:7.0f} us  native {native * 1e6:7.0f} us  extra {extra:7.0f} us  {ratio:.2f}x"
-        )
+        figures = f"ours {ours * 1e6:7.0f} us  native {native * 1e6:7.0f} us  extra {extra:7.0f} us  {ratio:.2f}x"
+        print(f"{name:>10}  {figures}")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ class CompiledFunction:
         backend = self._backend(leaves)
         if numbers:
             _wrap_numbers(leaves, numbers, backend)
-        padded, lengths = None, ()
+        padded: Padded | None = None
+        lengths: tuple[int, ...] = ()
         if self._buckets is not None:
             padded, lengths = self._buckets.pad(call, leaves, backend)
         signature, recorded = backend.compiler.signature, grad_mode.enabled
@@ -165,8 +166,8 @@ class CompiledFunction:
         if len(self._reasons) == RETRACES_BEFORE_WARNING + 2:  # the first trace is none
             warnings.warn(
                 f"{self._signature.name} has been retraced {RETRACES_BEFORE_WARNING + 1} times; the last reason: "
-                f"{reason}. Pass what varies as a Tensor or a float, name lengths that vary in dynamic=, pad to a few "
-                "shapes, or leave it out of the compiled function.",
+                f"{reason}. Pass what varies as a Tensor or a float, name lengths that vary in dynamic=, pad to a "
+                "few shapes, or leave it out of the compiled function.",
                 stacklevel=4,
             )
 
@@ -240,24 +241,24 @@ def compile(
     those it rebinds become outputs, however it reaches them; so ``loss.backward(); optimizer.step()`` inside
     just works.
 
-    Arguments may be nested in tuples, lists, dicts and dataclasses. A Python float is a 0-d Tensor inside, which takes
-    part in promotion as a number does, so that it may change at every call. Ints, bools, strings, enums and other
-    objects are part of the program: another value is another trace.
+    Arguments may be nested in tuples, lists, dicts and dataclasses. A Python float is a 0-d Tensor inside, which
+    takes part in promotion as a number does, so that it may change at every call. Ints, bools, strings, enums and
+    other objects are part of the program: another value is another trace.
 
-    What Python does besides happens while tracing only, which is at the first call of a signature, and twice then: prints,
-    appends to lists, ``self.count += 1``. An attribute or global that is no Tensor is read then too, and a Tensor
-    that is replaced there by another one is not seen; write into it (``state.copy_(value)``). Parameters and buffers of
-    a Module may be replaced.
+    What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
+    prints, appends to lists, ``self.count += 1``. An attribute or global that is no Tensor is read then too, and a
+    Tensor that is replaced there by another one is not seen; write into it (``state.copy_(value)``). Parameters and
+    buffers of a Module may be replaced.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.
-        static_argnames: parameters that are part of the program although they are floats, or that are compared by value:
-            they must be hashable.
+        static_argnames: parameters that are part of the program although they are floats, or that are compared by
+            value: they must be hashable.
         dynamic: dimensions whose length varies, by argument, dimension and a name of your own:
-            ``{"x": {0: "batch", 1: "time"}, "batch.y": {0: "batch"}}``. They are padded to a few lengths, with one program
-            for each, and the padding counts in no result: ``x.shape[1]`` is the true length. An op that cannot keep
-            padding out, or Python that needs to know the length, raises DynamicLengthError. Lengths of 0 and 1 are
-            programs of their own.
+            ``{"x": {0: "batch", 1: "time"}, "batch.y": {0: "batch"}}``. They are padded to a few lengths, with one
+            program for each, and the padding counts in no result: ``x.shape[1]`` is the true length. An op that
+            cannot keep padding out, or Python that needs to know the length, raises DynamicLengthError. Lengths of
+            0 and 1 are programs of their own.
         buckets: by name, the lengths to pad to; by default powers of two from 8.
 
     Example::

@@ -1,10 +1,10 @@
 """Dynamic lengths by padding: what keeps a program for padded Tensors from ever letting the padding count.
 
-A dimension named dynamic is padded to a bucket, and the true length is an input of the program. While the function is
-traced, each Tensor has a *layout*: for each of its dimensions None, or a :class:`Ragged` that says which positions are
-real. The invariant is that real positions hold what the function would compute without padding; the others hold
-anything. Elementwise ops keep it by themselves; where an op mixes positions, a rule (``rules.py``) first puts the op's
-identity into the padding. An op that has neither a rule nor a body of other ops is refused by name.
+A dimension named dynamic is padded to a bucket, and the true length is an input of the program. While the function
+is traced, each Tensor has a *layout*: for each of its dimensions None, or a :class:`Ragged` that says which positions
+are real. The invariant is that real positions hold what the function would compute without padding; the others hold
+anything. Elementwise ops keep it by themselves; where an op mixes positions, a rule (``rules.py``) first puts the
+op's identity into the padding. An op that has neither a rule nor a body of other ops is refused by name.
 
 Gradients: what meets a dynamic dimension without having it (a weight, a bias) sums over it in backward. There the
 cotangents of padding are exactly zero, or NaN where a derivative is infinite; ``guarded`` makes them zero.
@@ -12,7 +12,7 @@ cotangents of padding are exactly zero, or NaN where a derivative is infinite; `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from unified._caller import ParameterKind
@@ -52,9 +52,16 @@ Layout = tuple[Ragged | None, ...]
 class Padding:
     """Interprets ops on padded Tensors, for one trace."""
 
-    def __init__(self, tracer: Any, arguments: Sequence[Tensor], layouts: Sequence[Layout], rules: Any) -> None:
+    def __init__(
+        self,
+        tracer: Any,
+        arguments: Sequence[Tensor],
+        layouts: Sequence[Layout],
+        rule_of: Callable[[Op], Any],
+        subscript: Callable[..., Tensor],
+    ) -> None:
         self._tracer = tracer
-        self._rules = rules  # the module, which itself builds on this one
+        self._rule_of, self._subscript = rule_of, subscript
         self._layouts: dict[int, Layout] = {}
         self._held: list[Any] = []
         self._masks: dict[Ragged, Tensor] = {}
@@ -83,8 +90,8 @@ class Padding:
         if not backend.compiler.is_traced(tensor._native) or self._is_state(tensor):
             return static
         raise DynamicLengthError(
-            f"a Tensor of (padded) shape {tuple(backend.shape(tensor._native))} was made in a way that dynamic lengths "
-            "cannot follow, such as a hook, a transform of un.func or a gradient of a dynamic argument"
+            f"a Tensor of (padded) shape {tuple(backend.shape(tensor._native))} was made in a way that dynamic "
+            "lengths cannot follow, such as a hook, a transform of un.func or a gradient of a dynamic argument"
         )
 
     def _is_state(self, tensor: Tensor) -> bool:
@@ -123,7 +130,7 @@ class Padding:
             values.append(value)
         if not dynamic:
             return self._static(self.plain(op, *values))
-        rule = self._rules.rule_of(op)
+        rule = self._rule_of(op)
         if rule is not None:
             return rule(self, op, *values)
         if op.composite is not None and op.caller is not None:
@@ -159,13 +166,13 @@ class Padding:
 
     def subscript(self, tensor: Tensor, key: Any) -> Tensor:
         """``tensor[key]`` of a Tensor with dynamic dimensions."""
-        result: Tensor = self._rules.subscript(self, tensor, key)
+        result: Tensor = self._subscript(self, tensor, key)
         return result
 
     # ---- masks ---------------------------------------------------------------------------------------------
 
     def mask(self, layout: Layout, dims: Sequence[int]) -> Tensor | None:
-        """Bool, True at the positions that are real in ``dims``; of as many dimensions as ``layout``, to broadcast."""
+        """Bool, True at the positions that are real in ``dims``; it broadcasts to a Tensor of that layout."""
         found: Tensor | None = None
         for dim in dims:
             ragged = layout[dim]

@@ -16,7 +16,7 @@ from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile import rules
+from unified.compile import rules, rules_shape
 from unified.compile.buckets import Cut, Padded, cut
 from unified.compile.padding import Padding
 from unified.compile.signature import Call, unflatten
@@ -92,7 +92,9 @@ class Request:
         """A tracer of the function, for these as its leaves."""
         tracer = StateTracer(self.backend, tensors, bool(self.numbers))
         if self.padded is not None:
-            tracer.padding = Padding(tracer, tensors, self.padded.layouts(tensors), rules)
+            tracer.padding = Padding(
+                tracer, tensors, self.padded.layouts(tensors), rules.rule_of, rules_shape.subscript
+            )
         return tracer
 
     def requires(self) -> list[bool]:
@@ -279,9 +281,9 @@ def trace(request: Request) -> Entry:
             run = _differentiable(plan, program) if plan.differentiable else _plain(request, plan, program)
         except RecursionError as error:
             raise CompileError(
-                "the recursion in the compiled function is too deep: while tracing, each call of a compiled function is "
-                "part of the program around it, so recursion is unrolled, and must end by a Python value, not by a "
-                "Tensor's; write it as un.while_loop or un.scan"
+                "the recursion in the compiled function is too deep: while tracing, each call of a compiled function "
+                "is part of the program around it, so recursion is unrolled, and must end by a Python value, not "
+                "by a Tensor's; write it as un.while_loop or un.scan"
             ) from error
         return Entry(request.backend, plan, run)
 
@@ -401,7 +403,7 @@ def _cuts(
     for tensor in changed:
         if padding.is_dynamic(tensor):
             raise DynamicLengthError(
-                f"a value of dynamic shape {tuple(tensor.shape)} is written to a Tensor from outside; return it instead"
+                f"a value of dynamic shape {tuple(tensor.shape)} is written to a Tensor from outside; return it"
             )
     return [padded.cut(padding.layout(result)) for result in results]
 

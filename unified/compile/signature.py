@@ -19,8 +19,8 @@ Call = tuple[Any, ...]
 class Signature:
     """The parameters of a function, and how its arguments come apart.
 
-    Tensors and Python floats are leaves, in containers too. All else is part of the program: ints, bools, strings, None,
-    enums and other objects. Numbers of numpy are as Python's.
+    Tensors and Python floats are leaves, in containers too. All else is part of the program: ints, bools, strings,
+    None, enums and other objects. Numbers of numpy are as Python's.
 
     Args:
         static_argnames: parameters that are part of the program whatever they are, compared by value.
@@ -63,7 +63,7 @@ class Signature:
             OperandError: an argument can be neither a leaf nor compared.
         """
         try:
-            described = []
+            described: list[Any] = []
             for position, value in enumerate(args):
                 if position in self._fixed:
                     described.append(self._static(value))
@@ -127,9 +127,9 @@ def _admit(value: Any, leaves: list[Any]) -> Any:
         )
     if type(value).__hash__ is None:
         raise OperandError(
-            f"an argument of type {type(value).__name__} is neither a Tensor, nor a container that can be taken apart "
-            "(tuple, list, dict, dataclass), nor hashable, so that calls cannot be compared; pass one of those, or "
-            "let the function reach it by a closure or an attribute"
+            f"an argument of type {type(value).__name__} is neither a Tensor, nor a container that can be taken "
+            "apart (tuple, list, dict, dataclass), nor hashable, so that calls cannot be compared; pass one of "
+            "those, or let the function reach it by a closure or an attribute"
         )
     return Static(value)
 

@@ -319,7 +319,7 @@ def arange(
     if isinstance(end, Length):
         if (start, step) != (0, 1) or requires_grad:
             raise DynamicLengthError("arange: with a dynamic length it starts at 0 and counts by 1")
-        return make_arange(0, 1, end, dtype or _dtype.int32, _place(device))  # type: ignore[arg-type]
+        return make_arange(0, 1, end, dtype or _dtype.int32, _place(device))
     first, last, stride = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if not (math.isfinite(first) and math.isfinite(last)):
         raise ArgumentError(f"arange: there are infinitely many numbers from {first} to {last}")
