@@ -88,7 +88,8 @@ def rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
     if kind is list or kind is tuple or kind is Size:
         return kind(members)
     if dataclasses.is_dataclass(kind):
-        instance: Any = object.__new__(kind)
+        plain: type[Any] = kind
+        instance: Any = object.__new__(plain)
         for name, member in zip(structure[1], members, strict=True):
             object.__setattr__(instance, name, member)
         return instance

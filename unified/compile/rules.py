@@ -127,9 +127,9 @@ def _reduction(padding: Padding, op: Op, input: Tensor, dim: Any = None, keepdim
 def _mean(padding: Padding, op: Op, input: Tensor, dim: Any, keepdim: bool, dtype: Any) -> Tensor:
     layout = padding.layout(input)
     dims = reduced_dims(dim, len(layout))
-    if not any(layout[d] for d in dims):
-        return padding.mark(padding.plain(op, input, dim, keepdim, dtype), without(layout, dims, keepdim))
     kept = dtype or input.dtype
+    if not any(layout[d] for d in dims) or not kept.is_inexact:  # which the op refuses in its own words
+        return padding.mark(padding.plain(op, input, dim, keepdim, dtype), without(layout, dims, keepdim))
     if kept.itemsize < float32.itemsize:  # the count, and the sum, are more than 16 bits hold
         narrowed: Tensor = _mean(padding, op, input, dim, keepdim, float32).to(kept)
         return narrowed
