@@ -290,6 +290,7 @@ CASES = {
         F.one_hot((x[:, :, 0] > 0).to(un.int32), 3).sum(1), x.gather(1, un.zeros(3, 1, 4, dtype=un.int32)),
     ),
     "casts": lambda x: (x.to(un.float16).mean(1), x.to(un.int32).sum(1), x.detach().clone().sum(), x.bool().sum(1)),
+    "constants": lambda x: (x * un.tensor([1.0, 2.0, 3.0, 4.0]), (x + un.tensor(2)).sum(1)),
     "in place": lambda x: (x.clone().mul_(2).add_(1).sum(1), x.clone().masked_fill_(x > 0, 0.0).mean()),
 }  # fmt: skip
 
@@ -361,6 +362,8 @@ def test_every_rule_is_of_an_op():
         (lambda x: un.cat([x, x], 1), "cat: joining anything behind"),
         (lambda x: F.max_pool1d(x.transpose(1, 2), 2), "dynamic"),
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 2), stride=2), "conv1d: a stride"),
+        (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 5)), "conv1d: a kernel that is longer"),
+        (lambda x: x[:, 3:], "index: leaving out 3"),
         (lambda x: x @ un.ones(3, 5, 4).transpose(1, 2) @ x, "matmul: a product of different lengths"),
         (lambda x: x.shape[1], "returns the dynamic length time"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from unified._size import Size
 from unified._tensor import Tensor
@@ -88,8 +88,7 @@ def rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
     if kind is list or kind is tuple or kind is Size:
         return kind(members)
     if dataclasses.is_dataclass(kind):
-        plain: type[Any] = kind
-        instance: Any = object.__new__(plain)
+        instance: Any = object.__new__(cast(Any, kind))
         for name, member in zip(structure[1], members, strict=True):
             object.__setattr__(instance, name, member)
         return instance

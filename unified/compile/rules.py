@@ -274,6 +274,8 @@ def _convolution(
             if step != 1 or not ragged.simple or ragged.post > 1:
                 raise refuse(op, "a stride", input, weight)
             ragged = ragged._replace(offset=ragged.offset + padded_shape(result)[-back] - padded_shape(input)[-back])
+            if ragged.length.low < 1:
+                raise refuse(op, "a kernel that is longer than some lengths of this bucket", input, weight)
         out.append(ragged)
     return padding.guarded(padding.mark(result, out))
 

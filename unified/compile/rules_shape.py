@@ -305,6 +305,8 @@ def _sliced(padding: Padding, op: Op, tensor: Tensor, dim: int, k: slice) -> Ten
     if (start, stop) == (0, None):
         return tensor
     less = start - (stop or 0)
+    if ragged.length.low < less:
+        raise refuse(op, f"leaving out {less}, more than some lengths of this bucket,", tensor)
     layout[dim] = ragged._replace(offset=ragged.offset - less)
     narrowed = padding.plain("narrow_at", tensor, dim, start, ragged.length.high - less)
     return padding.mark(narrowed, layout)

@@ -112,6 +112,8 @@ def from_host(backend: Backend, data: Any, dtype: DType | None, device: Place) -
     tracer = tracing()
     if tracer is not None:
         tracer.made(result)
+        if tracer.padding is not None:
+            tracer.padding.mark(result, (None,) * result.ndim)
     return result
 
 
