@@ -107,8 +107,19 @@ MODELS = {
 }
 
 
-def steps_agree(name: str, lengths: list[int], buckets) -> object:
-    """Trains twice, eagerly and compiled, on batches of these lengths; returns the compiled step."""
+def batch(name: str, length: int) -> tuple[un.Tensor, un.Tensor]:
+    return ids(2, length), ids(2, length) if name == "gpt" else un.tensor([2, 1], dtype=un.int32)
+
+
+def layout(name: str) -> dict[str, dict[int, str]]:
+    return {"tokens": {1: "time"}, **({"targets": {1: "time"}} if name == "gpt" else {})}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_steps_see_no_padding(backend, name):
+    """Two runs from one seed, eager and compiled, on batches of two lengths in one bucket."""
+    if backend == "torch" and name != "classifier":
+        pytest.skip("inductor takes 20 s and more for each; make test-full runs them as streams")
     make, loss_of = MODELS[name]
     runs = []
     for path in ("eager", "compiled"):
@@ -123,38 +134,40 @@ def steps_agree(name: str, lengths: list[int], buckets) -> object:
             optimizer.step()
             return loss
 
-        dynamic = {"tokens": {1: "time"}}
-        if name == "gpt":
-            dynamic["targets"] = {1: "time"}
-        run = un.compile(step, dynamic=dynamic, buckets=buckets) if path == "compiled" else step
+        run = un.compile(step, dynamic=layout(name), buckets={"time": [12]}) if path == "compiled" else step
         runs.append((model, run))
-    for index, length in enumerate(lengths):
-        tokens = ids(2, length)
-        targets = ids(2, length) if name == "gpt" else un.tensor([index % 3, 1], dtype=un.int32)
-        losses = [run(tokens, targets) for _, run in runs]
-        close(losses[1], losses[0])
-        if index % 10 == 0:
-            for ours, theirs in zip(runs[1][0].parameters(), runs[0][0].parameters(), strict=True):
-                close(ours.grad, theirs.grad)
-                close(ours, theirs)
-    return runs[1][1]
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_training_steps_see_no_padding(backend, name):
-    if backend == "torch" and name in ("recurrence", "convolution"):
-        pytest.skip("inductor takes 20 s for each; make test-full runs them as streams")
-    step = steps_agree(name, [5, 8, 3, 11], TIME)
-    assert programs(step) == 2
-    assert "time came from the bucket of 2 to 8 to that of 9 to 16" in step.explain()
+    for length in (5, 11):
+        tokens, targets = batch(name, length)
+        close(runs[1][1](tokens, targets), runs[0][1](tokens, targets))
+        for ours, theirs in zip(runs[1][0].parameters(), runs[0][0].parameters(), strict=True):
+            close(ours.grad, theirs.grad)
+            close(ours, theirs)
+    assert programs(runs[1][1]) == 1
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stream_of_200_lengths_is_at_most_10_programs(backend, name):
-    lengths = [int(n) for n in np.random.default_rng(2).permutation(np.arange(2, 202))]
-    step = steps_agree(name, lengths, {"time": [64, 256]} if backend == "torch" else None)
-    assert programs(step) <= (2 if backend == "torch" else 6)  # 8, 16, 32, 64, 128, 256
+    """Losses and gradients of all; four are compared, since eager JAX compiles every op for every length."""
+    make, loss_of = MODELS[name]
+    model = make()
+
+    def step(tokens, targets):
+        model.zero_grad()
+        loss = loss_of(model, tokens, targets)
+        loss.backward()
+        return loss
+
+    compiled = un.compile(step, dynamic=layout(name), buckets={"time": [64, 256]} if backend == "torch" else None)
+    lengths = np.random.default_rng(2).permutation(np.arange(2, 202))
+    for index, length in enumerate(lengths):
+        tokens, targets = batch(name, int(length))
+        loss = compiled(tokens, targets)
+        found = [param.grad for param in model.parameters()]
+        if index % 50 == 0:
+            close(loss, step(tokens, targets))
+            close(found, [param.grad for param in model.parameters()])
+    assert programs(compiled) == (2 if backend == "torch" else 6)  # 8, 16, 32, 64, 128, 256
 
 
 def test_200_lengths_compile_at_most_10_programs_inside_the_framework_too():
@@ -192,6 +205,17 @@ def test_batch_and_time_are_dynamic_together(backend):
         x, mask = reals(batch, time, 4), un.tensor(RNG.random((batch, time)) > 0.3)
         close(compiled(x, mask), f(x, mask))
     assert programs(compiled) == 1
+    with pytest.raises(errors.DynamicLengthError, match="batch is 5, but its largest bucket is 4"):
+        compiled(reals(5, 3, 4), un.ones(5, 3).bool())
+
+
+def test_another_bucket_is_another_program_and_says_so(backend):
+    compiled = un.compile(lambda x: x * 2, dynamic={"x": {0: "time"}}, buckets=TIME)
+    for length in (5, 11, 16, 8):
+        x = reals(length, 2)
+        close(compiled(x), x * 2)
+    assert programs(compiled) == 2
+    assert "time came from the bucket of 2 to 8 to that of 9 to 16" in compiled.explain()
 
 
 def test_lengths_of_0_and_1_are_programs_of_their_own(backend):
