@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -316,6 +317,32 @@ def test_copies_of_what_holds_a_compiled_function_have_state_of_their_own(backen
             again.weight.zero_()
         np.testing.assert_allclose(again.fast(x).detach().numpy(), again.bias.detach().numpy(), **CLOSE)
         assert not np.allclose(model.fast(x).detach().numpy(), again.fast(x).detach().numpy())
+
+
+@pytest.mark.parametrize("what", ["list", "self.count"])
+def test_side_effects_that_can_be_told_are_warned_of(backend, what):
+    class Counting:
+        def __init__(self):
+            self.count = 0
+
+        def step(self, x):
+            self.count += 1
+            return x * 2
+
+    seen = []
+
+    def f(x):
+        seen.append(1)
+        return x * 2
+
+    name, function = {"list": ("f: seen", f), "self.count": ("step: self.count", Counting().step)}[what]
+    compiled = un.compile(function)
+    with pytest.warns(UserWarning, match=f"{name} changed while the function was traced") as caught:
+        compiled(un.tensor(X))
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled(un.tensor(X))
 
 
 def test_python_side_effects_happen_while_tracing_only(backend, capsys):

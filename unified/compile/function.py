@@ -246,9 +246,9 @@ def compile(
     other objects are part of the program: another value is another trace.
 
     What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
-    prints, appends to lists, ``self.count += 1``. An attribute or global that is no Tensor is read then too, and a
-    Tensor that is replaced there by another one is not seen; write into it (``state.copy_(value)``). Parameters and
-    buffers of a Module may be replaced.
+    prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
+    is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
+    (``state.copy_(value)``). Parameters and buffers of a Module may be replaced.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.

@@ -18,6 +18,7 @@ from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
 from unified.compile import rules, rules_shape
 from unified.compile.buckets import Cut, Padded, cut
+from unified.compile.effects import Effects
 from unified.compile.padding import Padding
 from unified.compile.signature import Call, unflatten
 from unified.compile.state import StateTracer, Touched
@@ -276,7 +277,9 @@ def trace(request: Request) -> Entry:
     """Compiles a function for one signature. Leaves every Tensor as it was, also when it fails."""
     with lock:
         try:
+            effects = Effects(request.function)
             plan = _discover(request)
+            effects.warn(getattr(request.function, "__qualname__", type(request.function).__name__))
             program = Program(_body(request, plan))
             run = _differentiable(plan, program) if plan.differentiable else _plain(request, plan, program)
         except RecursionError as error:
