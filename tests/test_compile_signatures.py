@@ -174,6 +174,16 @@ def test_a_float_that_python_looks_at_says_how_to_keep_it(backend):
     assert programs(compiled) == 4  # by position and by name
 
 
+def test_gradients_flow_out_beside_a_float_argument(backend):
+    w = un.tensor(X[0], requires_grad=True)
+    compiled = un.compile(lambda x, scale: (x * w).sum() * scale)
+    for scale in (0.5, 2.0):
+        compiled(un.tensor(X), scale).backward()
+        np.testing.assert_allclose(w.grad.numpy(), X.sum(0) * scale, rtol=1e-5)
+        w.grad = None
+    assert programs(compiled) == 1
+
+
 def test_static_arguments_are_compared_by_value(backend):
     @un.compile(static_argnames=("sizes",))
     def f(x, sizes):

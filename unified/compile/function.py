@@ -104,8 +104,10 @@ class CompiledFunction:
         )
         entries = self._entries.get(key)
         if entries is not None:
-            for entry in entries:
+            for place, entry in enumerate(entries):
                 if entry.valid():
+                    if place:  # the next call most likely wants it too
+                        entries.insert(0, entries.pop(place))
                     return entry.call(leaves, lengths)
         return self._trace(key, Request(self._function, backend, call, leaves, numbers, padded), lengths)
 
@@ -119,7 +121,7 @@ class CompiledFunction:
             started = time.perf_counter()
             entry = trace(request)
             result = entry.call(request.leaves, lengths)
-            entry.seconds = time.perf_counter() - started
+            entry.seconds, entry.reason, entry.number = time.perf_counter() - started, reason, len(self._reasons)
             self._entries.setdefault(key, []).append(entry)
             self._latest = key
         self._note(reason)
@@ -140,7 +142,7 @@ class CompiledFunction:
         if latest is None:
             return "first call"
         if entries:
-            return entries[-1].why_invalid()
+            return max(entries, key=lambda entry: entry.number).why_invalid()
         if latest.backend != key.backend:
             return f"the backend changed from {latest.backend} to {key.backend}"
         if latest.call != key.call:
@@ -173,10 +175,9 @@ class CompiledFunction:
 
     def explain(self) -> str:
         """What was compiled, in words: signatures, seconds, why each trace happened, and the state it holds."""
-        entries = [entry for found in self._entries.values() for entry in found]
+        entries = sorted((e for found in self._entries.values() for e in found), key=lambda entry: entry.number)
         lines = [f"{self._signature.name}: {len(entries)} program(s)"]
-        for entry, reason in zip(entries, self._reasons, strict=False):
-            lines.append(f"  {entry.describe()}; traced because: {reason}")
+        lines += [f"  {entry.describe()}; traced because: {entry.reason}" for entry in entries]
         return "\n".join(lines)
 
 

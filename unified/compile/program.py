@@ -170,6 +170,9 @@ class Entry:
         self._traced = self._epoch = state_epoch.value
         self._module_hooks = module_hooks.value
         self.seconds = 0.0
+        self.reason = ""
+        self.number = 0
+        """How many programs its function had before."""
 
     def valid(self) -> bool:
         """Whether what the trace read from Python still holds; one comparison unless something changed."""
