@@ -326,6 +326,9 @@ class Engine(Protocol):
     def detach(self, tensor: Any) -> Native: ...
     def rebind(self, tensor: Any, result: Any) -> None: ...
     def replace(self, tensor: Any, native: Native) -> None: ...
+    def replace_all(self, tensors: Sequence[Any], natives: Sequence[Native]) -> None:
+        """The same for many Tensors and the first of ``natives``, which are fresh and lie in no graph."""
+
     def set_anomaly(self, enabled: bool) -> None:
         """Notes, or stops to note, which line of the user's records what."""
 
@@ -402,11 +405,20 @@ class Compiler(Protocol):
     def signature(self, native: Native) -> tuple[Any, ...]:
         """(shape, dtype, ...): hashable, equal where one program serves both."""
 
-    def exclusive(self, native: Native) -> bool:
-        """Whether the buffer may be consumed: nobody holds it but one Tensor and the caller's one reference."""
+    donates: bool
+    """Whether a program consumes the buffers of the state that it changes."""
 
-    def copy(self, native: Native) -> Native:
-        """The same value in a buffer of its own."""
+    def claim(self, natives: list[Native], shared: list[bool]) -> None:
+        """Puts a copy in the place of each native that somebody else holds, so that its buffer may be consumed.
+
+        One is exclusive if it is not ``shared`` and held by one Tensor and this list alone.
+        """
+
+    def number(self, value: float, wide: bool) -> Native:
+        """A Python float as a 0-d input of a program, in 64 bits if ``wide``."""
+
+    def as_number(self, traced: Native) -> Native:
+        """That input inside the program, where promotion goes on treating it as a Python number."""
 
 
 Section = Callable[[list[Native]], list[Native]]

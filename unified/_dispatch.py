@@ -8,7 +8,8 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
@@ -32,6 +33,9 @@ _new = object.__new__
 
 class Tracer(Protocol):
     """What ``un.compile`` installs while it traces a function in this thread."""
+
+    padding: Any
+    """Where lengths are dynamic: what has the true shapes and interprets ops; else None."""
 
     def applies(self) -> bool: ...
     def touch(self, tensor: Any) -> None: ...
@@ -59,6 +63,8 @@ def wrap(native: Native) -> Tensor:
 def apply(op: Op, args: Sequence[Any]) -> Any:
     """The general path: any mixture of operands, recording on the tape and telling the tracer."""
     tracer = tracing()
+    if tracer is not None and tracer.padding is not None:
+        return tracer.padding.apply(op, args)
     natives: list[Any] = []
     first: Any = None
     accessed = grad_mode.accessed
@@ -304,6 +310,29 @@ state_epoch = Epoch()
 module_hooks = Epoch()
 """Counts registered and removed hooks of Modules, which any compiled function may call."""
 
+_replaced: dict[int, int] = {}
+
+
+def note_replaced(tensors: Iterable[Any]) -> None:
+    """Says that these Tensors have made room for others in a Module, where compiled programs may have found them."""
+    state_epoch.bump()
+    for tensor in tensors:
+        _replaced[id(tensor)] = state_epoch.value
+        weakref.finalize(tensor, _replaced.pop, id(tensor), None).atexit = False
+
+
+def replaced_since(tensor: Any, epoch: int) -> bool:
+    """Whether that was said of ``tensor`` after ``state_epoch`` had this value."""
+    return _replaced.get(id(tensor), 0) > epoch
+
+
+def padding() -> Any:
+    """What interprets ops on Tensors of dynamic length in this thread, or None."""
+    if _caller.namespace["tracer"] is None:
+        return None
+    tracer = tracing()
+    return None if tracer is None else tracer.padding
+
 
 def tracing() -> Tracer | None:
     """The tracer at work in this thread, or None."""
@@ -313,6 +342,8 @@ def tracing() -> Tracer | None:
 
 class _Idle:
     """In the tracer's place it makes callers take the general path, where nothing is traced."""
+
+    padding = None
 
     def applies(self) -> bool:
         return False

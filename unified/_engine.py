@@ -80,6 +80,10 @@ class TapeEngine:
     def replace(self, tensor: Tensor, native: Native) -> None:
         tensor._native = native
 
+    def replace_all(self, tensors: Sequence[Tensor], natives: Sequence[Native]) -> None:
+        for tensor, native in zip(tensors, natives, strict=False):
+            tensor._native = native
+
     def hooks(self, tensor: Tensor) -> dict[int, Hook]:
         found: dict[int, Hook] = tensor._node.hooks_of(tensor._output)
         return found
@@ -346,7 +350,7 @@ def _add_tensors(first: Tensor, second: Tensor) -> Tensor:
     return total
 
 
-_TAPE = TapeEngine()
+TAPE = TapeEngine()
 
 
 class _Front:
@@ -378,7 +382,7 @@ registry.on_load(_connect)
 
 def engine_of(tensor: Any) -> Engine:
     """The engine that differentiates this Tensor: its backend's own, else the tape's."""
-    engine: Engine = backends_by_type[type(tensor._native)].engine or _TAPE
+    engine: Engine = backends_by_type[type(tensor._native)].engine or TAPE
     return engine
 
 

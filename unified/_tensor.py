@@ -97,6 +97,9 @@ class Tensor(Recorded):
     @property
     def shape(self) -> Size:
         """The lengths of its dimensions."""
+        padding = _dispatch.padding()
+        if padding is not None:
+            return padding.shape(self)  # type: ignore[no-any-return]
         return Size(backends_by_type[type(self._native)].shape(self._native))
 
     @property
@@ -370,10 +373,15 @@ class Tensor(Recorded):
                     "use the method without the trailing underscore"
                 )
             result = result.to(self.dtype)
+        if reshapes and result.shape != self.shape:
+            _dispatch.state_epoch.bump()
         tracer = tracing()
         if tracer is not None:
             tracer.touch(self)
         engine.rebind(self, result)
+        padding = _dispatch.padding()
+        if padding is not None:
+            padding.aliased(result, self)
         if base is not None:
             if tracer is not None:
                 tracer.touch(base)

@@ -104,6 +104,10 @@ class TracedValueError(CompileError, TypeError):
     """Python asked for the value of a Tensor while ``un.compile`` was tracing."""
 
 
+class DynamicLengthError(CompileError, TypeError):
+    """A function does with a dynamic length, or with a dimension of one, what no program for all lengths can do."""
+
+
 class LeakedTensorError(CompileError):
     """A Tensor made inside a compiled function was kept outside of it."""
 

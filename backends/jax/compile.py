@@ -11,14 +11,12 @@ from jax._src.core import trace_ctx
 
 from unified.backends.jax.dtype import enable_x64, is_wide, wide
 
-_OWN_REFERENCES = 4
-"""The Tensor's slot, the caller's expression, our parameter and getrefcount's."""
-
 
 class JaxCompiler:
     """Satisfies ``protocol.Compiler``."""
 
     description = "jax.jit"
+    donates = True
 
     def discover(self, function, leaves):
         if wide.used:
@@ -59,8 +57,31 @@ class JaxCompiler:
     def signature(self, native):
         return (native.shape, native.dtype, native.weak_type)
 
-    def exclusive(self, native):
-        return sys.getrefcount(native) < _OWN_REFERENCES
+    def claim(self, natives, shared):
+        for i, count in enumerate(map(sys.getrefcount, natives)):
+            if count > _EXCLUSIVE or shared[i]:
+                natives[i] = jnp.copy(natives[i])
 
-    def copy(self, native):
-        return jnp.copy(native)
+    def number(self, value, wide):
+        if not wide:
+            return jnp.asarray(value)
+        with enable_x64(True):
+            return jnp.asarray(value)
+
+    def as_number(self, traced):
+        return traced
+
+
+class _Holder:
+    __slots__ = ("native",)
+
+
+def _references():
+    """How many references the loop in ``claim`` counts to what one slot and its list hold; Pythons differ."""
+    holder = _Holder()
+    holder.native = object()
+    natives = [holder.native]
+    return next(iter(map(sys.getrefcount, natives)))
+
+
+_EXCLUSIVE = _references()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call
+from unified.backends.tensorflow.dtype import mark_number
 
 
 class TensorFlowCompiler:
     """Satisfies ``protocol.Compiler``."""
 
     description = "tf.function(jit_compile=True)"
+    donates = False
 
     def discover(self, function, leaves):
         def traced(*natives):
@@ -67,11 +69,14 @@ class TensorFlowCompiler:
     def signature(self, native):
         return (tuple(native.shape), native.dtype)
 
-    def exclusive(self, native):
-        return True
+    def claim(self, natives, shared):
+        pass
 
-    def copy(self, native):
-        return tf.identity(native)
+    def number(self, value, wide):
+        return tf.constant(value, tf.float64 if wide else tf.float32)
+
+    def as_number(self, traced):
+        return mark_number(traced, 0.0)
 
 
 def _specs(natives):

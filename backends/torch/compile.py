@@ -15,6 +15,7 @@ class TorchCompiler:
     """Satisfies ``protocol.Compiler``."""
 
     description = "make_fx + torch.compile"
+    donates = False
 
     def __init__(self) -> None:
         self._modes = []
@@ -39,7 +40,8 @@ class TorchCompiler:
 
         def program(leaves, donated, kept):
             with torch.no_grad():
-                return compiled(*[native.detach() for native in (*leaves, *donated, *kept)])
+                natives = (*leaves, *donated, *kept)
+                return compiled(*[native.detach() if native.requires_grad else native for native in natives])
 
         return program
 
@@ -83,11 +85,14 @@ class TorchCompiler:
     def signature(self, native):
         return (native.shape, native.dtype, native.device)
 
-    def exclusive(self, native):
-        return True
+    def claim(self, natives, shared):
+        pass
 
-    def copy(self, native):
-        return native.clone()
+    def number(self, value, wide):
+        return torch.tensor(value, dtype=torch.float64 if wide else torch.float32)
+
+    def as_number(self, traced):
+        return traced
 
 
 class _Program(torch.autograd.Function):

@@ -13,7 +13,7 @@ from unified._dtype import DType
 from unified._recording import recording
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile.program import tracing_lock
+from unified.compile.program import lock
 from unified.compile.state import StateTracer
 
 
@@ -57,6 +57,6 @@ def abstract_results(
                 touched.restore()
 
     zeros = [backend.from_numpy(np.zeros((), aval.dtype.numpy), aval.dtype, None) for aval in operands]
-    with tracing_lock, recording(False):
+    with lock, recording(False):
         backend.compiler.discover(run, zeros)
     return found[0], found[1]

@@ -80,6 +80,12 @@ class Touched:
         return final is not self.grad or final._native is not self.grad_stand_in
 
 
+_NUMBERS = (
+    " Python floats among the arguments are Tensors inside, so that they may change without a retrace; one named in "
+    "un.compile(..., static_argnames=) stays a float, and each of its values is a program of its own."
+)
+
+
 def _is_traced(native: Native) -> bool:
     """Whether it is a value inside this trace, or inside a transform of ``unified.func`` within it."""
     return backends_by_type[type(native)].compiler.is_traced(native)
@@ -88,10 +94,13 @@ def _is_traced(native: Native) -> bool:
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
-    def __init__(self, backend: Backend, arguments: list[Tensor]) -> None:
+    def __init__(self, backend: Backend, arguments: list[Tensor], numbers: bool = False) -> None:
         self.backend = backend
         self.compiler = backend.compiler
         self.arguments = arguments
+        self._numbers = numbers
+        self.padding: Any = None
+        """What interprets ops where lengths are dynamic; see ``padding.py``."""
         self.touched: dict[int, Touched] = {}
         self.flags: list[tuple[Any, bool]] = []
         self.differentiated = False
@@ -175,11 +184,13 @@ class StateTracer:
             f"{what} needs a value, but inside un.compile a Tensor has none yet: the function is traced once, before "
             f"it runs.\n  at {user_line()}\n  Use un.where(condition, a, b) to choose between values, "
             "un.cond / un.while_loop / un.scan / un.switch for control flow that depends on one, or move this line "
-            "out of the compiled function."
+            "out of the compiled function." + (_NUMBERS if self._numbers else "")
         )
 
     def collect_grads(self) -> None:
-        """Lets engines that deliver gradients late deliver them now."""
+        """Lets engines that deliver gradients late deliver them now, if backward ran."""
+        if not self.differentiated:
+            return
         for found in list(self.touched.values()):
             if found.leaf:
                 self.read_grad(found.tensor)

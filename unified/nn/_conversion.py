@@ -41,13 +41,14 @@ class Convertible:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or sets them to zero."""
-        if set_to_none and tracing() is None:
-            for param in self.parameters():
-                engine_of(param).write_grad(param, None)  # nor a look at what is there, which torch would hand over
-            return
+        traced = tracing() is not None
         for param in self.parameters():
-            if param.grad is not None:
-                param.grad = None if set_to_none else param.grad.detach().zeros_like()
+            if set_to_none and not traced:
+                engine_of(param).write_grad(param, None)  # no look at what is there, which torch would hand over
+            elif set_to_none:
+                param.grad = None  # nor here, where a compiled step would have to guard it
+            elif param.grad is not None:
+                param.grad = param.grad.detach().zeros_like()
 
     def _convert(self, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Rebinds the value of every parameter, its gradient, and every buffer: identities stay."""

@@ -220,6 +220,10 @@ class Module(Stateful, Convertible):
 
     def __setattr__(self, name: str, value: Any) -> None:
         holders = self.__dict__
+        held = next((holders[registry][name] for registry in _REGISTRIES if name in holders.get(registry, ())), None)
+        if held is not None and held is not value and tracing() is None:
+            gone = [*held.parameters(), *held.buffers()] if isinstance(held, Module) else [held]
+            _dispatch.note_replaced(gone)
         if isinstance(value, Parameter):
             self._release(name, "parameter", "_parameters")
             self.register_parameter(name, value)

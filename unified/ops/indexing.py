@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import backends_by_type, composite, front, op, tracing
+from unified._dispatch import backends_by_type, composite, front, op, padding, tracing
 from unified._dtype import Number, bool_, int32, scalar_dtype
 from unified._index import Axis, AxisKind, bounds, parse
 from unified._tensor import Tensor
@@ -146,6 +146,9 @@ def nonzero_positions(input: Tensor) -> Tensor:
 @front("__getitem__")
 def _getitem(self: Tensor, key: Any) -> Tensor:
     """``self[key]``: ints, slices, ``None``, ``...``, integer and bool Tensors or lists, as in PyTorch."""
+    padded = padding()
+    if padded is not None and padded.is_dynamic(self):
+        return padded.subscript(self, key)  # type: ignore[no-any-return]
     if key.__class__ is tuple:
         dim = len(key) - 1
         only = key[dim] if key and all(k.__class__ is slice and k == _WHOLE for k in key[:dim]) else None
