@@ -7,6 +7,7 @@ compiled programs, which fuse, are within 1e-5 of a loss of order 1.
 from __future__ import annotations
 
 import copy
+import pickle
 import re
 import sys
 import types
@@ -193,6 +194,30 @@ def test_parameters_and_constants_of_ops(backend: str) -> None:
     np.testing.assert_array_equal(copied(un.ones(2, 3)).detach().numpy(), model(un.ones(2, 3)).detach().numpy())
 
 
+def test_in_place_calls_are_in_order(backend: str) -> None:
+    """As in the program that was written: what is changed in place is changed for what comes after."""
+    x = un.Input(2)
+    before = x + 1
+    hidden = x * 2
+    kept = hidden + 0
+    hidden.add_(1)
+    hidden = nn.ReLU(inplace=True)(hidden)
+    found = un.Model(x, [before, kept, hidden])(un.tensor([[-3.0, 1.0]]))
+    assert [t.tolist() for t in found] == [[[-2, 2]], [[-6, 2]], [[0, 3]]]
+
+
+def test_a_model_moves_to_another_backend(backend: str) -> None:
+    un.manual_seed(0)
+    x = un.Input(3)
+    model = un.Model(x, (nn.Linear(3, 4)(x) * un.tensor([1.0, 2.0, 3.0, 4.0])).softmax(1))
+    data = un.tensor([[1.0, 2.0, 3.0]])
+    expected = model(data).detach().numpy()
+    for other in un.available_backends():
+        found = model.to(backend=other)(data.to(backend=other))
+        assert found.backend == other
+        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-5)
+
+
 def test_what_depends_on_the_batch(backend: str) -> None:
     x = un.Input((3, 4))
     assert str(tuple(x.shape)) == "(None, 3, 4)"
@@ -270,6 +295,10 @@ def test_symbolic_tensors_have_no_values(backend: str) -> None:
 
     with pytest.raises(errors.SymbolicTensorError, match="Double"):
         Double.apply(x)
+    with pytest.raises(errors.SymbolicTensorError, match=r"compile the un\.Model"):
+        un.compile(nn.Linear(3, 2))(x)
+    with pytest.raises(errors.SymbolicTensorError, match="pickled"):
+        pickle.dumps(un.Model(x, x + 1))
 
 
 def test_what_fixes_the_batch_is_refused(backend: str) -> None:

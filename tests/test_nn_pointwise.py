@@ -86,6 +86,21 @@ def test_arguments_are_torchs() -> None:
             assert one.default == other.default, f"{name}: {one.name}"
 
 
+IN_PLACE = {
+    "relu_": (), "elu_": (0.5,), "selu_": (), "celu_": (0.5,), "leaky_relu_": (0.2,), "hardtanh_": (-0.5, 0.7),
+    "threshold_": (0.1, 3.0), "rrelu_": (0.1, 0.3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_functions_in_place(backend: str, name: str) -> None:
+    array = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    x, t = un.tensor(array), torch.tensor(array.copy())
+    assert getattr(nn.functional, name)(x, *IN_PLACE[name]) is x
+    getattr(torch.nn.functional, name)(t, *IN_PLACE[name])
+    close(x, t)
+
+
 # ---- what draws: its bits are ours, the same on every backend, and not PyTorch's -------------------------------
 
 

@@ -265,6 +265,12 @@ class Level:
 class _SymbolCompiler:
     """What ``protocol.Compiler`` says of single values."""
 
+    def discover(self, function: Any, leaves: Any) -> None:
+        raise SymbolicTensorError(
+            "a compiled function was called on symbolic Tensors; call the function itself on them, and "
+            "compile the un.Model"
+        )
+
     def is_traced(self, native: Native) -> bool:
         return True
 

@@ -11,7 +11,7 @@ from unified._dtype import DType, float32
 from unified._selection import current_backend
 from unified._tensor import Tensor
 from unified.compile.abstract import Aval
-from unified.errors import ArgumentError, OperandError, ShapeError
+from unified.errors import ArgumentError, OperandError, ShapeError, SymbolicTensorError
 from unified.nn import _symbolic
 from unified.nn._symbolic import Call, Length, Symbol
 from unified.nn.module import Module
@@ -81,6 +81,11 @@ class Plan:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Plan:
         return self
+
+    def __reduce__(self) -> Any:
+        raise SymbolicTensorError(
+            "a un.Model cannot be pickled; save its state_dict(), and build it again to load that"
+        )
 
 
 class Row(NamedTuple):

@@ -15,6 +15,14 @@ from unified.errors import OperandError, UninitializedError
 from unified.ops.creation import empty
 
 
+def _hold(tensor: Tensor, value: Tensor) -> None:
+    """Gives a new Tensor that value, outside of any graph."""
+    value._shared = True
+    tensor._native = engine_of(value).detach(value)
+    tensor._node = None
+    tensor._shared = True
+
+
 class Parameter(Tensor):
     """A Tensor that a :class:`~unified.nn.Module` registers when it is assigned as an attribute.
 
@@ -32,10 +40,7 @@ class Parameter(Tensor):
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         if not isinstance(data, Tensor):
             raise OperandError(f"Parameter takes a Tensor, not {type(data).__name__}; make one with un.tensor(...)")
-        data._shared = True
-        self._native = engine_of(data).detach(data)
-        self._node = None
-        self._shared = True
+        _hold(self, data)
         if requires_grad:
             self.requires_grad_()
 
@@ -54,10 +59,7 @@ class Buffer(Tensor):
     def __init__(self, data: Tensor, *, persistent: bool = True) -> None:
         if not isinstance(data, Tensor):
             raise OperandError(f"Buffer takes a Tensor, not {type(data).__name__}; make one with un.tensor(...)")
-        data._shared = True
-        self._native = engine_of(data).detach(data)
-        self._node = None
-        self._shared = True
+        _hold(self, data)
         self.persistent = persistent
 
 
@@ -113,10 +115,7 @@ class UninitializedTensorMixin(Tensor):
     def become(self, value: Tensor) -> Callable[[], None]:
         """Makes this an ordinary Parameter or Tensor with that value; returns what makes it wait again."""
         pending, kind, required = self._native, type(self), self.requires_grad
-        value._shared = True
-        self._native = engine_of(value).detach(value)
-        self._node = None
-        self._shared = True
+        _hold(self, value)
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
         if required:
             self.requires_grad_(True)

@@ -169,7 +169,7 @@ def kl_div(
     else:
         losses = target * log(where(target == 0, 1.0, target)) - target * input
     if reduction == "batchmean":
-        output: Tensor = losses.sum() / losses.shape[0]
+        output: Tensor = losses.sum() / (input.shape[0] if input.ndim else 1)
         return output
     return reduced(losses, reduction)
 
