@@ -16,6 +16,7 @@ import unified as un
 from unified import nn
 from unified.nn.utils import rnn
 
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")  # PyTorch's word on its own kernels
 LENGTHS = [2, 4, 1]
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
 
