@@ -5,5 +5,6 @@ from __future__ import annotations
 from unified.models.cnn import DigitsCNN
 from unified.models.gpt import GPT, GPTConfig
 from unified.models.mlp import MLP
+from unified.models.resnet import ResNet
 
-__all__ = ["GPT", "MLP", "DigitsCNN", "GPTConfig"]
+__all__ = ["GPT", "MLP", "DigitsCNN", "GPTConfig", "ResNet"]
