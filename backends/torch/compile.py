@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from unified.backends.torch.inductor import compiled
+
+_OWN_REFERENCES = 4
+"""The Tensor's slot, the caller's expression, our parameter and getrefcount's."""
+_OWN_STORAGE = 2
+"""The tensor and the Python object that asks."""
 
 class TorchCompiler:
     """Satisfies ``protocol.Compiler``."""
 
-    description = "make_fx + torch.compile"
+    description = "make_fx + inductor"
 
     def __init__(self) -> None:
         self._modes = []
@@ -33,13 +41,8 @@ class TorchCompiler:
         first, second = len(leaves), len(leaves) + len(donated)
         graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]),
                       [*leaves, *donated, *kept])  # fmt: skip
-        compiled = torch.compile(graph, fullgraph=True, dynamic=False)
-
-        def program(leaves, donated, kept):
-            with torch.no_grad():
-                return compiled(*[native.detach() for native in (*leaves, *donated, *kept)])
-
-        return program
+        run = compiled(graph, [*leaves, *donated, *kept], range(first, second))
+        return lambda leaves, donated, kept: run([*leaves, *donated, *kept])
 
     def differentiable(self, op):
         """The program of a whole function as one node of torch's autograd, its pullback a program too."""
@@ -48,11 +51,11 @@ class TorchCompiler:
         def program(*groups):
             flat = [native for group in groups for native in group if native is not None]
             layout = tuple(tuple(native is not None for native in group) for group in groups)
-            compiled = programs.get(layout)
-            if compiled is None:
+            run = programs.get(layout)
+            if run is None:
                 graph = trace(lambda natives: op.composite(*_grouped(layout, natives)), flat)
-                compiled = programs[layout] = torch.compile(graph, fullgraph=True, dynamic=False)
-            return list(_Program.apply(op, compiled, layout, *flat))
+                run = programs[layout] = compiled(graph, flat)
+            return list(_Program.apply(op, run, layout, *flat))
 
         return program
 
@@ -66,7 +69,8 @@ class TorchCompiler:
         return (native.shape, native.dtype, native.device)
 
     def exclusive(self, native):
-        return True
+        alone = native._use_count() == 1 and sys.getrefcount(native) < _OWN_REFERENCES
+        return alone and torch._C._storage_Use_Count(native.untyped_storage()._cdata) == _OWN_STORAGE
 
     def copy(self, native):
         return native.clone()
@@ -74,11 +78,11 @@ class TorchCompiler:
 
 class _Program(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, op, compiled, layout, *flat):
+    def forward(ctx, op, run, layout, *flat):
         ctx.op, ctx.layout = op, layout
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
-        results = tuple(compiled(*flat))
+        results = tuple(run(flat))
         ctx.mark_non_differentiable(*[r for r in results if not (r.is_floating_point() or r.is_complex())])
         return results
 

@@ -179,14 +179,29 @@ def _first_call(step: Step) -> tuple[float, float]:
     return time.perf_counter() - started, loss
 
 
+def warm_up(backend: str) -> None:
+    """Compiles something small both ways, so that whoever is first does not pay for imports and probes of the CPU."""
+    with un.backend(backend):
+        un.compile(un.sin)(un.ones(3))
+    if backend == "torch":
+        import torch
+
+        x = torch.ones(3, requires_grad=True)
+        torch.compile(lambda x: torch.sin(x).sum())(x).backward()
+
+
 CASES = {"gpt": gpt, "resnet": resnet}
 
 
 def main() -> None:
     chosen = set(sys.argv[1:])
+    warm = set()
     for name, case in CASES.items():
         for backend in un.available_backends():
             if (name in chosen or not chosen & CASES.keys()) and (backend in chosen or not chosen - CASES.keys()):
+                if backend not in warm:
+                    warm_up(backend)
+                    warm.add(backend)
                 compare(name, case(), backend)
 
 
