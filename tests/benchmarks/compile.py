@@ -1,13 +1,13 @@
 """Compiled training steps against what a good user of the framework writes by hand: forward, backward and AdamW.
 
-Run it as ``python -m tests.benchmarks.compile [gpt] [resnet] [torch] [jax] [tensorflow]``;
-:mod:`tests.benchmarks.timing` says how it measures. Pin it to one core on a busy machine: ``taskset -c 1``.
+Run it as ``OMP_NUM_THREADS=1 python -m tests.benchmarks.compile [gpt] [resnet] [torch] [jax] [tensorflow]``;
+:mod:`tests.benchmarks.timing` says how it measures. Times are CPU seconds, which busy neighbours do not change.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,10 +17,13 @@ import unified as un
 import unified.nn.functional as F
 from tests.benchmarks import native_gpt, native_resnet, native_training
 from tests.benchmarks.native_training import Step
-from tests.benchmarks.timing import paired
+from tests.benchmarks.timing import cpu_seconds, paired, seconds
 from tests.twins import in_torch
 from unified import nn, optim
 from unified.models import GPT, GPTConfig, ResNet
+
+os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # its workers would compile on a clock of their own
+os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 
 TARGETS = {"torch": 1.0, "jax": 1.03, "tensorflow": 1.05}
 """The ratio of step times to stay under, against the fastest of the native ones."""
@@ -161,22 +164,22 @@ def compare(name: str, case: Case, backend: str) -> None:
         native = {}
         for what, make in case.native(backend, weights, case.batch).items():
             step = make()
-            seconds, expected = _first_call(step)
+            taken, expected = _first_call(step)
             assert abs(loss - expected) < 1e-3 * abs(expected), (backend, what, loss, expected)
-            native[what] = (step, seconds)
-        for what, (step, seconds) in native.items():
-            calls = max(1, round(0.2 / _first_call(step)[0]))
-            mine, theirs, ratio = paired(ours, step, (calls, calls))
+            native[what] = (step, taken)
+        for what, (step, theirs_first) in native.items():
+            calls = max(1, round(0.2 / max(_first_call(step)[0], 0.001)))
+            mine, theirs, ratio = paired(ours, step, (calls, calls), cpu_seconds)
             target = IDIOM if what == "jit, x @ w" else TARGETS[backend]
             print(f"{backend:11s} {name:7s} ours {mine * 1e3:8.2f} ms  {what} {theirs * 1e3:.2f} ms  "
-                  f"ratio {ratio:.3f}, target {target:.2f};  first call {first:.1f} s, theirs {seconds:.1f}, "
-                  f"ratio {first / seconds:.2f}", flush=True)  # fmt: skip
+                  f"ratio {ratio:.3f}, target {target:.2f};  first call {first:.1f} s, theirs {theirs_first:.1f}, "
+                  f"ratio {first / theirs_first:.2f}", flush=True)  # fmt: skip
 
 
 def _first_call(step: Step) -> tuple[float, float]:
-    started = time.perf_counter()
-    loss = step()
-    return time.perf_counter() - started, loss
+    losses: list[float] = []
+    taken = seconds(lambda: losses.append(step()), 1, cpu_seconds)
+    return taken, losses[0]
 
 
 def warm_up(backend: str) -> None:
