@@ -6,28 +6,15 @@ two transformer blocks.
 
 from __future__ import annotations
 
-import sys
-import types
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 import unified as un
 import unified.nn.functional as F
+from tests.twins import in_torch
 from unified import nn
 from unified.models import GPT, MLP, DigitsCNN, GPTConfig, LSTMClassifier, TranslationTransformer
-
-_MODELS = Path(__file__).parents[1] / "models"
-
-
-def _in_torch(name: str) -> types.ModuleType:
-    source = (_MODELS / f"{name}.py").read_text().replace("unified", "torch")
-    module = types.ModuleType(f"torch_{name}")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(source, name, "exec"), module.__dict__)
-    return module
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -58,14 +45,14 @@ def test_mlp(backend: str) -> None:
     un.manual_seed(0)
     draw = np.random.default_rng(0)
     x, y = draw.standard_normal((8, 5)).astype(np.float32), draw.integers(0, 3, 8).astype(np.int32)
-    _agree(MLP(5, (16, 8), 3), _in_torch("mlp").MLP(5, (16, 8), 3), x, y, 3)
+    _agree(MLP(5, (16, 8), 3), in_torch("mlp").MLP(5, (16, 8), 3), x, y, 3)
 
 
 def test_digits_cnn(backend: str) -> None:
     un.manual_seed(0)
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
-    _agree(DigitsCNN(dropout=0.0), _in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
+    _agree(DigitsCNN(dropout=0.0), in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
 
 
 def test_lstm(backend: str) -> None:
@@ -74,7 +61,7 @@ def test_lstm(backend: str) -> None:
     tokens, lengths = draw.integers(0, 9, (3, 5)).astype(np.int32), np.array([2, 5, 3], np.int32)
     made = (
         LSTMClassifier(9, 4, 6, 3, 2, bidirectional=True),
-        _in_torch("lstm").LSTMClassifier(9, 4, 6, 3, 2, 0, True),
+        in_torch("lstm").LSTMClassifier(9, 4, 6, 3, 2, 0, True),
     )
     y = draw.integers(0, 3, 3).astype(np.int32)
     _agree(*made, tokens, y, 3)
@@ -89,13 +76,13 @@ def test_translation_transformer(backend: str) -> None:
     source, target = draw.integers(1, 9, (2, 5)).astype(np.int32), draw.integers(0, 7, (2, 5)).astype(np.int32)
     source[0, 3:] = 0
     options = {"width": 8, "heads": 2, "layers": 1, "hidden": 12, "context": 6, "dropout": 0.0, "padding": 0}
-    twin = _in_torch("transformer").TranslationTransformer(9, 7, **options)
+    twin = in_torch("transformer").TranslationTransformer(9, 7, **options)
     _agree(TranslationTransformer(9, 7, **options), twin, (source, target[:, :-1]), target[:, 1:], 7)
 
 
 def test_gpt(backend: str) -> None:
     un.manual_seed(0)
-    module = _in_torch("gpt")
+    module = in_torch("gpt")
     config = GPTConfig.tiny()
     ids = np.random.default_rng(0).integers(0, config.vocabulary, (2, config.context + 1)).astype(np.int32)
     _agree(GPT(config), module.GPT(module.GPTConfig.tiny()), ids[:, :-1], ids[:, 1:], config.vocabulary)

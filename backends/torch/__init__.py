@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import numpy as np
@@ -39,7 +40,7 @@ class TorchBackend:
             return self.compiler.differentiable(op)
         native = self.natives.get(op.name)
         if native is not None:
-            return native
+            return functools.partial(native, op.composite) if self.natives.has(op.name, "or composite") else native
         if op.composite is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the torch backend and no composite")
         return op.guard(op.composite)

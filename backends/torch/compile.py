@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 
 import torch
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
@@ -10,12 +11,17 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from unified.backends.torch.inductor import compiled
+
+_OWN_STORAGE = 2
+"""How many hold a storage that nobody else does: the tensor, and the Python object that asks."""
+
 
 class TorchCompiler:
     """Satisfies ``protocol.Compiler``."""
 
-    description = "make_fx + torch.compile"
-    donates = False
+    description = "make_fx + inductor"
+    donates = True
 
     def __init__(self) -> None:
         self._modes = []
@@ -36,14 +42,8 @@ class TorchCompiler:
         first, second = len(leaves), len(leaves) + len(donated)
         graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]),
                       [*leaves, *donated, *kept])  # fmt: skip
-        compiled = torch.compile(graph, fullgraph=True, dynamic=False)
-
-        def program(leaves, donated, kept):
-            with torch.no_grad():
-                natives = (*leaves, *donated, *kept)
-                return compiled(*[native.detach() if native.requires_grad else native for native in natives])
-
-        return program
+        run = compiled(graph, [*leaves, *donated, *kept], range(first, second))
+        return lambda leaves, donated, kept: run([*leaves, *donated, *kept])
 
     def differentiable(self, op):
         """The program of a whole function as one node of torch's autograd, its pullback a program too."""
@@ -52,11 +52,11 @@ class TorchCompiler:
         def program(*groups):
             flat = [native for group in groups for native in group if native is not None]
             layout = tuple(tuple(native is not None for native in group) for group in groups)
-            compiled = programs.get(layout)
-            if compiled is None:
+            run = programs.get(layout)
+            if run is None:
                 graph = trace(lambda natives: op.composite(*_grouped(layout, natives)), flat)
-                compiled = programs[layout] = torch.compile(graph, fullgraph=True, dynamic=False)
-            return list(_Program.apply(op, compiled, layout, *flat))
+                run = programs[layout] = compiled(graph, flat)
+            return list(_Program.apply(op, run, layout, *flat))
 
         return program
 
@@ -86,7 +86,10 @@ class TorchCompiler:
         return (native.shape, native.dtype, native.device)
 
     def claim(self, natives, shared):
-        pass
+        for i, count in enumerate(map(sys.getrefcount, natives)):
+            native = natives[i]
+            if count > _EXCLUSIVE or shared[i] or native._use_count() > 1 or _shares_storage(native):
+                natives[i] = native.detach().clone()
 
     def number(self, value, wide):
         return torch.tensor(value, dtype=torch.float64 if wide else torch.float32)
@@ -95,13 +98,32 @@ class TorchCompiler:
         return traced
 
 
+def _shares_storage(native):
+    return torch._C._storage_Use_Count(native.untyped_storage()._cdata) > _OWN_STORAGE
+
+
+class _Holder:
+    __slots__ = ("native",)
+
+
+def _references():
+    """How many references the loop in ``claim`` counts to what one slot and its list hold; Pythons differ."""
+    holder = _Holder()
+    holder.native = object()
+    natives = [holder.native]
+    return next(iter(map(sys.getrefcount, natives)))
+
+
+_EXCLUSIVE = _references()
+
+
 class _Program(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, op, compiled, layout, *flat):
+    def forward(ctx, op, run, layout, *flat):
         ctx.op, ctx.layout = op, layout
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
-        results = tuple(compiled(*flat))
+        results = tuple(run(flat))
         ctx.mark_non_differentiable(*[r for r in results if not (r.is_floating_point() or r.is_complex())])
         return results
 
