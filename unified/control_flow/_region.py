@@ -38,6 +38,9 @@ class RegionTracer:
         search: told of each Tensor that is used; None where all that come from outside are known.
     """
 
+    padding = None
+    """A construct over Tensors of dynamic length is refused as a whole, so nothing within it has one."""
+
     def __init__(self, around: Any, search: Callable[[Tensor], None] | None) -> None:
         self._around = around
         self._search = search
