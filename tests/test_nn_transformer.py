@@ -6,6 +6,8 @@ which sum over all positions what float32 has rounded.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -162,6 +164,14 @@ def test_copies_start_out_equal_and_are_their_own(backend: str) -> None:
     with un.no_grad():
         encoder.layers[0].linear1.weight.zero_()
     assert encoder.layers[1].linear1.weight.detach().abs().sum().item() > 0
+
+
+def test_a_saved_transformer_comes_back(backend: str, tmp_path: Path) -> None:
+    saved = nn.Transformer(num_encoder_layers=1, num_decoder_layers=1, **SIZES)
+    un.save_model(saved, tmp_path / "model.safetensors")
+    loaded = un.load_model(tmp_path / "model.safetensors")
+    x = un.randn(3, 2, 8)
+    np.testing.assert_array_equal(loaded(x, x).detach().numpy(), saved(x, x).detach().numpy())
 
 
 def test_dropout_is_the_same_on_every_backend(backend: str) -> None:

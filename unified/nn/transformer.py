@@ -24,6 +24,10 @@ from unified.ops.shape import triu
 Activation = str | Callable[[Tensor], Tensor]
 
 
+_NAMES: dict[Any, str] = {F.relu: "relu", F.gelu: "gelu"}
+"""By name an activation can be written to a file with the Module."""
+
+
 def _activation(activation: Activation) -> Callable[[Tensor], Tensor]:
     if not isinstance(activation, str):
         return activation
@@ -342,7 +346,8 @@ class Transformer(Module):
     ) -> None:
         super().__init__()
         place: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        options = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first)
+        named = _NAMES.get(activation, activation)
+        options = (d_model, nhead, dim_feedforward, dropout, named, layer_norm_eps, batch_first, norm_first)
 
         def norm() -> LayerNorm:
             return LayerNorm(d_model, eps=layer_norm_eps, **place)
