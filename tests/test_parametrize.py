@@ -167,6 +167,19 @@ def test_caches_and_programs_keep_out_of_each_others_way(backend: str) -> None:
         np.testing.assert_allclose(twice(x).detach().numpy(), expected.detach().numpy(), 1e-5)
 
 
+@pytest.mark.parametrize("backend", ["jax"], indirect=True)  # guards are the front end's: one backend shows them
+def test_programs_notice_parametrizations_that_come_and_go(backend: str) -> None:
+    layer = nn.Linear(3, 2, bias=False)
+    compiled = un.compile(layer)
+    x = un.ones(1, 3)
+    plain = compiled(x).detach().numpy()
+    for _ in range(2):
+        P.register_parametrization(layer, "weight", pair(forward=lambda self, w: 2 * w)[0])
+    np.testing.assert_allclose(compiled(x).detach().numpy(), 4 * plain, 1e-5)
+    P.remove_parametrizations(layer, "weight", leave_parametrized=False)
+    np.testing.assert_allclose(compiled(x).detach().numpy(), plain, 1e-5)
+
+
 def test_copies_and_pickles(backend: str) -> None:
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from types import GeneratorType
 from typing import Any
 
-from unified._dispatch import composite
+from unified._dispatch import composite, tracing
+from unified._engine import engine_of
 from unified._tensor import Tensor
 from unified.autograd import no_grad
 from unified.errors import ArgumentError, AutogradError, OperandError
@@ -33,7 +34,8 @@ def total_norm(tensors: Sequence[Tensor], norm_type: float) -> Tensor:
 def scaled_to_norm(tensors: Sequence[Tensor], norm: Tensor, max_norm: Operand) -> tuple[Tensor, ...]:
     """``tensor * min(max_norm / (norm + 1e-6), 1)`` of each."""
     factor = (max_norm / (norm + _EPS)).clamp(max=1.0)
-    return tuple((Many.of(tensors) * factor).tensors)
+    scaled = (Many.of(tensors) * factor).tensors
+    return tuple([new.to(old.dtype) for new, old in zip(scaled, tensors, strict=True)])
 
 
 @composite
@@ -65,8 +67,11 @@ def _number(name: str, what: str, value: Any) -> float:
 
 
 def _written(grads: list[Tensor], changed: Sequence[Tensor]) -> None:
+    engine, tracer = engine_of(grads[0]), tracing()
     for grad, value in zip(grads, changed, strict=True):
-        grad._assign(value.to(grad.dtype))
+        if tracer is not None:
+            tracer.touch(grad)
+        engine.rebind(grad, value)
 
 
 def _norm(name: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from unified._dispatch import tracing
+from unified._hooks import OF_MODULE
 from unified._tensor import Tensor
 from unified.autograd import no_grad
 from unified.errors import ArgumentError, DTypeError, OperandError, ShapeError
@@ -222,6 +223,13 @@ def _parametrized(kind: type[Module], names: frozenset[str]) -> type[Any]:
 def _set_names(module: Module, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
     names: frozenset[str] = getattr(type(module), "_parametrized_names", frozenset())
     module.__class__ = _parametrized(type_before_parametrizations(module), change(names))
+    _changed()
+
+
+def _changed() -> None:
+    """Compiled programs with the Module in them are traced anew, as where hooks of one change."""
+    for epoch in OF_MODULE:
+        epoch.bump()
 
 
 def register_parametrization(
@@ -268,6 +276,7 @@ def register_parametrization(
                     _check("a right_inverse", value, inverse)
         found.append(parametrization)
         found.unsafe |= unsafe
+        _changed()
         return module
     if tensor_name not in module._buffers and tensor_name not in module._parameters:
         raise ArgumentError(
