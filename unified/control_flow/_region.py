@@ -84,8 +84,8 @@ class RegionTracer:
     def refuse_value(self, what: str) -> Exception:
         if self._around is None:
             return TracedValueError(
-                f"{what} needs a value, but the body of a loop without trips is looked through only, to learn what it "
-                f"would return\n  at {user_line()}"
+                f"{what} needs a value, but the body of a loop without trips is only looked through, to learn what "
+                f"it would return\n  at {user_line()}"
             )
         refusal: Exception = self._around.refuse_value(what)
         return refusal
