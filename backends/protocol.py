@@ -374,10 +374,41 @@ Pure = Callable[[list[Native], list[Native], list[Native]], list[Native]]
 """A function of flat native lists: arguments, state it changes, state it only reads. Returns a flat list."""
 
 
+Section = Callable[[list[Native]], list[Native]]
+"""A branch or a loop's body: a function of all natives that it needs, differentiable by nobody but the front end."""
+
+
+class ControlFlow(Protocol):
+    """Control flow by values while the compiler traces: the framework's constructs over flat lists."""
+
+    def switch(self, index: Native, branches: Sequence[Section], operands: list[Native]) -> list[Native]:
+        """The branch at ``index``, clamped; two branches may have a bool for an index, False first."""
+
+    def while_loop(
+        self, condition: Section, body: Section, carry: list[Native], constants: list[Native]
+    ) -> list[Native]:
+        """``carry`` after ``body`` has been applied while ``condition`` holds; both get carry, then constants."""
+
+    def scan(
+        self,
+        body: Section,
+        carry: list[Native],
+        xs: list[Native],
+        constants: list[Native],
+        length: int,
+        reverse: bool,
+    ) -> tuple[list[Native], list[Native]]:
+        """A loop over slices along dimension 0, at least one.
+
+        ``body`` gets carry, slices and constants; it returns the next carry, then what is stacked.
+        """
+
+
 class Compiler(Protocol):
     """The static path: one :data:`Pure` function becomes one program of the framework's compiler."""
 
     description: str
+    control_flow: ControlFlow
 
     def discover(self, function: Callable[[list[Native]], list[Native]], leaves: list[Native]) -> None:
         """Runs ``function`` once without computing anything, so that the front end sees what it touches."""
@@ -422,36 +453,6 @@ class Compiler(Protocol):
         """That input inside the program, where promotion goes on treating it as a Python number."""
 
 
-Section = Callable[[list[Native]], list[Native]]
-"""A branch or a loop's body: a function of all natives that it needs, differentiable by nobody but the front end."""
-
-
-class ControlFlow(Protocol):
-    """Control flow by values while the compiler traces: the framework's constructs over flat lists."""
-
-    def switch(self, index: Native, branches: Sequence[Section], operands: list[Native]) -> list[Native]:
-        """The branch at ``index``, clamped; two branches may have a bool for an index, False first."""
-
-    def while_loop(
-        self, condition: Section, body: Section, carry: list[Native], constants: list[Native]
-    ) -> list[Native]:
-        """``carry`` after ``body`` has been applied while ``condition`` holds; both get carry, then constants."""
-
-    def scan(
-        self,
-        body: Section,
-        carry: list[Native],
-        xs: list[Native],
-        constants: list[Native],
-        length: int,
-        reverse: bool,
-    ) -> tuple[list[Native], list[Native]]:
-        """A loop over slices along dimension 0, at least one.
-
-        ``body`` gets carry, slices and constants; it returns the next carry, then what is stacked.
-        """
-
-
 @runtime_checkable
 class Backend(Protocol):
     """One framework, as the front end sees it."""
@@ -460,7 +461,6 @@ class Backend(Protocol):
     framework: str
     engine: Engine | None
     compiler: Compiler
-    control_flow: ControlFlow
     natives: Natives
 
     def owns(self, kind: type) -> bool:

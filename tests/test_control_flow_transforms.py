@@ -96,13 +96,21 @@ _LATE = {"vmap-switch", "vmap-while", "grad-of-vmap-cond", "vmap-of-grad", "jvp-
 """What `make test` leaves out on PyTorch."""
 
 
+_ALIASES = pytest.mark.xfail(
+    strict=True,
+    reason="inductor 2.13 finds results of a scan of tangents that share memory, after it has merged their copies",
+)
+
+
+def _marks(name: str, on: str) -> list[pytest.MarkDecorator]:
+    if on != "torch":
+        return []
+    return [*([pytest.mark.full] if name in _LATE else []), *([_ALIASES] if name == "jvp" else [])]
+
+
 @pytest.mark.parametrize(
     ("name", "on"),
-    [
-        pytest.param(name, on, marks=[pytest.mark.full] if on == "torch" and name in _LATE else [])
-        for name in CASES
-        for on in ("torch", "jax", "tensorflow")
-    ],
+    [pytest.param(name, on, marks=_marks(name, on)) for name in CASES for on in ("torch", "jax", "tensorflow")],
 )
 def test_a_transform_of_a_loop_is_the_loop_of_transforms(name: str, on: str) -> None:
     ours, native = CASES[name]

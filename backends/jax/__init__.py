@@ -38,7 +38,7 @@ class JaxBackend:
 
     def __init__(self) -> None:
         self.compiler = JaxCompiler()
-        self.control_flow = JaxControlFlow()
+        self.compiler.control_flow = JaxControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):

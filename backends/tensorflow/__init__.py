@@ -38,7 +38,7 @@ class TensorFlowBackend:
 
     def __init__(self) -> None:
         self.compiler = TensorFlowCompiler()
-        self.control_flow = TensorFlowControlFlow()
+        self.compiler.control_flow = TensorFlowControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):

@@ -29,7 +29,7 @@ class TorchBackend:
         self.engine = TorchEngine()
         self.engine.transforms = TorchTransforms(self.engine)
         self.compiler = TorchCompiler()
-        self.control_flow = TorchControlFlow()
+        self.compiler.control_flow = TorchControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):

@@ -21,7 +21,7 @@ from unified.ops.indexing import where
 
 
 def _constructs(tensor: Tensor) -> ControlFlow:
-    return backends_by_type[type(tensor._native)].control_flow
+    return backends_by_type[type(tensor._native)].compiler.control_flow
 
 
 def _section(body: Body) -> Section:

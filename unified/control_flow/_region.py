@@ -18,11 +18,12 @@ from unified._custom import placed
 from unified._dispatch import backends_by_type, set_tracer, tracing, wrap
 from unified._engine import engine_of
 from unified._levels import Value, active
+from unified._location import user_line
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
 from unified.control_flow._nests import Nest
-from unified.errors import ControlFlowError, LeakedTensorError
+from unified.errors import ControlFlowError, LeakedTensorError, TracedValueError
 
 
 def compiles() -> bool:
@@ -84,6 +85,11 @@ class RegionTracer:
             self.releases.append(release)
 
     def refuse_value(self, what: str) -> Exception:
+        if self._around is None:
+            return TracedValueError(
+                f"{what} needs a value, but the body of a loop without trips is only looked through, to learn what "
+                f"it would return\n  at {user_line()}"
+            )
         refusal: Exception = self._around.refuse_value(what)
         return refusal
 
