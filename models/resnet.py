@@ -44,7 +44,7 @@ class ResNet(nn.Module):
     """Class logits of images: ``(N, 3, H, W) -> (N, classes)``. Parameters have torchvision's names.
 
     Args:
-        blocks: number of blocks in each of the four stages; ``(2, 2, 2, 2)`` is ResNet-18, ``(3, 4, 6, 3)`` ResNet-34.
+        blocks: number of blocks in each of the four stages; ``(2, 2, 2, 2)`` is ResNet-18.
         classes: number of logits.
         small_images: a 3x3 stem without pooling, for 32x32 images such as CIFAR's, in the place of the 7x7 one.
         width: channels of the first stage.

@@ -14,7 +14,8 @@ import unified as un
 import unified.nn.functional as F
 from tests.twins import in_torch
 from unified import nn
-from unified.models import GPT, MLP, DigitsCNN, GPTConfig
+from unified.models import GPT, MLP, DigitsCNN, GPTConfig, ResNet
+
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(np.array(value.detach().numpy())) for name, value in model.state_dict().items()}
@@ -49,6 +50,15 @@ def test_digits_cnn(backend: str) -> None:
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
     _agree(DigitsCNN(dropout=0.0), in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
+
+
+@pytest.mark.parametrize("small_images", [True, False])
+def test_resnet(backend: str, small_images: bool) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    x, y = draw.standard_normal((4, 3, 32, 32)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
+    sizes = ((2, 1, 1, 1), 10, small_images, 4)
+    _agree(ResNet(*sizes), in_torch("resnet").ResNet(*sizes), x, y, 10)
 
 
 def test_gpt(backend: str) -> None:

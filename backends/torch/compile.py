@@ -16,6 +16,7 @@ _OWN_REFERENCES = 4
 _OWN_STORAGE = 2
 """The tensor and the Python object that asks."""
 
+
 class TorchCompiler:
     """Satisfies ``protocol.Compiler``."""
 

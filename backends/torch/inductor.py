@@ -34,7 +34,7 @@ def compiled(graph, natives, owned=range(0)):
         natives: examples of its arguments.
         owned: positions of arguments whose buffers the program may write to.
     """
-    graph = torch.fx.GraphModule({}, copy.deepcopy(graph.graph))
+    graph = torch.fx.GraphModule(graph, copy.deepcopy(graph.graph))  # inductor takes what it is given apart
     _forget_autograd(graph)
     updates, results = _cut_updates(graph, owned)
     graph.recompile()
@@ -49,7 +49,8 @@ def compiled(graph, natives, owned=range(0)):
             if native.requires_grad:
                 native = native.detach()
             if native.stride() != stride:  # the program's code has them in it
-                native = torch.empty_strided(native.shape, stride, dtype=native.dtype, device=native.device).copy_(native)
+                fresh = torch.empty_strided(native.shape, stride, dtype=native.dtype, device=native.device)
+                native = fresh.copy_(native)
             values.append(native)
         with torch.no_grad():
             values += run(*values)
@@ -80,7 +81,8 @@ def _cut_updates(graph, owned):
     output = next(iter(reversed(graph.graph.nodes)))
     wanted = list(output.args[0])
     candidates = [node for node in graph.graph.nodes if node.target is UPDATE]
-    cut = [node for node in candidates if _runs_last(node, output, [places.get(n, -1) for n in _written(node)], owned)]
+    mine = {node for node, place in places.items() if place in owned}
+    cut = [node for node in candidates if _runs_last(node, output, mine)]
     written = [argument for node in cut for argument in _written(node)]
     held = {_storage(result) for result in wanted if not _comes_from(result, cut)}
     if len(set(written)) != len(written) or held & {_storage(argument) for argument in written}:
@@ -119,9 +121,9 @@ def _written(update):
     return [*params, *means, *squares, *largest]
 
 
-def _runs_last(update, output, places, owned):
+def _runs_last(update, output, owned):
     """Whether its results are the program's alone, in the place of arguments that it owns."""
-    return all(place in owned for place in places) and all(
+    return owned.issuperset(_written(update)) and all(
         user.target is operator.getitem and all(reader is output for reader in user.users) for user in update.users
     )
 
@@ -131,4 +133,5 @@ def _comes_from(node, updates):
 
 
 def _storage(node):
-    return node.meta["val"].untyped_storage()._cdata
+    value = node.meta.get("val")  # a constant has none
+    return None if value is None else value.untyped_storage()._cdata

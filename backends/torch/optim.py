@@ -1,4 +1,4 @@
-"""Updates on PyTorch: arithmetic on many tensors at once by ``_foreach`` kernels, Adam's fused one, Muon's iteration."""
+"""Updates on PyTorch: arithmetic on many tensors by ``_foreach`` kernels, Adam's fused one, Muon's iteration."""
 
 from __future__ import annotations
 
