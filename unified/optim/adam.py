@@ -59,7 +59,8 @@ def adam_update(
     Returns:
         The new params, means, squares and largest, one kind after the other.
     """
-    count, rate, decay, toward1, log1, beta2, toward2, log2, eps = numbers
+    values: Sequence[Any] = numbers
+    count, rate, decay, toward1, log1, beta2, toward2, log2, eps = values
     param, grad = Many.of(params), Many.of(grads)
     if isinstance(decay, Tensor) or decay:
         if decoupled:
