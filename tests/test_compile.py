@@ -308,6 +308,34 @@ def test_what_the_user_still_holds_survives_donation(backend):
     assert not np.array_equal(weight.detach().numpy(), expected)
 
 
+def test_a_fused_update_in_place_changes_no_other_value(backend):
+    """Of an alias, of a graph recorded before, and of a result that is the parameter itself; and it is Adam's."""
+    weight, beside = (un.tensor(W1, requires_grad=True) for _ in range(2))
+    optimizers = [un.optim.AdamW([each], lr=0.1) for each in (weight, beside)]
+    x = un.tensor(X)
+
+    def update(parameter, optimizer):
+        optimizer.zero_grad()
+        (x @ parameter).pow(2).sum().backward()
+        optimizer.step()
+        return parameter.detach()
+
+    step = un.compile(lambda: update(weight, optimizers[0]))
+    seen = []
+    for _ in range(3):
+        alias, graph = weight.detach(), (weight * weight).sum()
+        before = alias.numpy().copy()
+        results = [step(), update(beside, optimizers[1])]
+        np.testing.assert_array_equal(alias.numpy(), before)
+        np.testing.assert_allclose(results[0].numpy(), results[1].numpy(), **CLOSE)
+        seen.append((results[0], results[0].numpy().copy()))
+        weight.grad = None
+        graph.backward()
+        np.testing.assert_allclose(weight.grad.numpy(), 2 * before, **CLOSE)
+    for result, expected in seen:
+        np.testing.assert_array_equal(result.numpy(), expected)
+
+
 def test_compiled_inside_compiled_is_one_program(backend):
     inner = un.compile(lambda x: x * 2)
     outer = un.compile(lambda x: inner(x) + 1)

@@ -14,7 +14,7 @@ import unified as un
 import unified.nn.functional as F
 from tests.twins import in_torch
 from unified import nn
-from unified.models import GPT, MLP, DigitsCNN, GPTConfig, LSTMClassifier, TranslationTransformer
+from unified.models import GPT, MLP, DigitsCNN, GPTConfig, LSTMClassifier, ResNet, TranslationTransformer
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -78,6 +78,15 @@ def test_translation_transformer(backend: str) -> None:
     options = {"width": 8, "heads": 2, "layers": 1, "hidden": 12, "context": 6, "dropout": 0.0, "padding": 0}
     twin = in_torch("transformer").TranslationTransformer(9, 7, **options)
     _agree(TranslationTransformer(9, 7, **options), twin, (source, target[:, :-1]), target[:, 1:], 7)
+
+
+@pytest.mark.parametrize("small_images", [True, False])
+def test_resnet(backend: str, small_images: bool) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    x, y = draw.standard_normal((4, 3, 32, 32)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
+    sizes = ((2, 1, 1, 1), 10, small_images, 4)
+    _agree(ResNet(*sizes), in_torch("resnet").ResNet(*sizes), x, y, 10)
 
 
 def test_gpt(backend: str) -> None:

@@ -182,6 +182,32 @@ def _first_call(step: Step) -> tuple[float, float]:
     return taken, losses[0]
 
 
+def ranks_of_products(case: Case) -> dict[int, int]:
+    """How many products our forward and backward pass has on JAX, by the rank of the left operand."""
+    import jax
+
+    with un.backend("jax"):
+        model = case.model()
+        x, y = un.tensor(case.batch[0]), un.tensor(case.batch[1])
+
+        def run(x: Any, y: Any) -> Any:
+            logits = model(un.from_native(x)).reshape(-1, case.classes)
+            loss = F.cross_entropy(logits, un.from_native(y))
+            loss.backward()
+            return [loss.detach().native, *[parameter.grad.native for parameter in model.parameters()]]
+
+        traced = jax.make_jaxpr(run)(x.native, y.native)
+    found: dict[int, int] = {}
+    inside = [traced.jaxpr]
+    while inside:
+        for equation in inside.pop().eqns:
+            inside += [value.jaxpr for value in equation.params.values() if hasattr(value, "jaxpr")]
+            if equation.primitive.name == "dot_general":
+                rank = equation.invars[0].aval.ndim
+                found[rank] = found.get(rank, 0) + 1
+    return found
+
+
 def warm_up(backend: str) -> None:
     """Compiles something small both ways, so that whoever is first does not pay for imports and probes of the CPU."""
     with un.backend(backend):
@@ -206,6 +232,10 @@ def main() -> None:
                     warm_up(backend)
                     warm.add(backend)
                 compare(name, case(), backend)
+                if backend == "jax":
+                    print(
+                        f"{backend:11s} {name:7s} products by rank of the left operand: {ranks_of_products(case())}"
+                    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from unified._dispatch import composite
 from unified._tensor import Tensor
@@ -59,7 +59,8 @@ def adam_update(
     Returns:
         The new params, means, squares and largest, one kind after the other.
     """
-    count, rate, decay, toward1, log1, beta2, toward2, log2, eps = cast("Sequence[Any]", numbers)
+    values: Sequence[Any] = numbers
+    count, rate, decay, toward1, log1, beta2, toward2, log2, eps = values
     param, grad = Many.of(params), Many.of(grads)
     if isinstance(decay, Tensor) or decay:
         if decoupled:
