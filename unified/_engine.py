@@ -421,6 +421,9 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor | None:
     Raises:
         AutogradError: the root does not require grad, or ``gradient`` is missing or misshapen.
     """
+    tracer = tracing()
+    if tracer is not None:
+        tracer.touch(root)
     if not root.requires_grad:
         raise AutogradError(
             "backward on a Tensor that does not require grad: nothing it was computed from requires grad, "
@@ -450,7 +453,6 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor | None:
         raise AutogradError(
             f"gradient is {gradient.dtype.name}, the Tensor {root.dtype.name}: both must be complex, or none"
         )
-    tracer = tracing()
     if tracer is not None:
         tracer.touch(gradient)
     return gradient
