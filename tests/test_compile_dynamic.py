@@ -115,11 +115,17 @@ def layout(name: str) -> dict[str, dict[int, str]]:
     return {"tokens": {1: "time"}, **({"targets": {1: "time"}} if name == "gpt" else {})}
 
 
-@pytest.mark.parametrize("name", MODELS)
+def _slow_on_torch(names):
+    """Every name on every backend; those for which inductor takes 20 s and more are left to `make test-full`."""
+    for backend in ("torch", "jax", "tensorflow"):
+        for name in names:
+            slow = backend == "torch" and name != "classifier"
+            yield pytest.param(backend, name, marks=[pytest.mark.full] if slow else [])
+
+
+@pytest.mark.parametrize(("backend", "name"), _slow_on_torch(MODELS), indirect=["backend"])
 def test_training_steps_see_no_padding(backend, name):
     """Two runs from one seed, eager and compiled, on batches of two lengths in one bucket."""
-    if backend == "torch" and name != "classifier":
-        pytest.skip("inductor takes 20 s and more for each; make test-full runs them as streams")
     make, loss_of = MODELS[name]
     runs = []
     for path in ("eager", "compiled"):
