@@ -123,7 +123,7 @@ def _slow_on_torch(names):
             yield pytest.param(backend, name, marks=[pytest.mark.full] if slow else [])
 
 
-@pytest.mark.parametrize(("backend", "name"), _slow_on_torch(MODELS), indirect=["backend"])
+@pytest.mark.parametrize(("backend", "name"), list(_slow_on_torch(MODELS)), indirect=["backend"])
 def test_training_steps_see_no_padding(backend, name):
     """Two runs from one seed, eager and compiled, on batches of two lengths in one bucket."""
     make, loss_of = MODELS[name]
