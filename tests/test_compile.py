@@ -395,3 +395,16 @@ def test_a_function_without_tensor_arguments(backend):
         return counter * 10
 
     assert [tick().item() for _ in range(3)] == [10, 20, 30]
+
+
+def test_one_value_returned_twice_has_both_gradients(backend):
+    x = un.tensor([1.0, 2.0], requires_grad=True)
+
+    @un.compile
+    def twice(x):
+        y = x * x
+        return y, y
+
+    first, second = twice(x)
+    (first * 3 + second).sum().backward()
+    assert x.grad.tolist() == [8.0, 16.0]
