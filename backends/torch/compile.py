@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -202,7 +203,10 @@ def compiled(graph, natives, owned=range(0)):
     examples = [native.detach() for native in natives]
     strides = [example.stride() for example in examples]
     with torch.no_grad():
-        run = torch._inductor.compile(graph, examples)
+        if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
+            run = torch.compile(graph, fullgraph=True, dynamic=False)  # Dynamo prepares what lies within them
+        else:
+            run = torch._inductor.compile(graph, examples)
 
     def program(natives):
         values = []
