@@ -21,10 +21,8 @@ X = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 
 
 def close(found: object, expected: object, what: str = "") -> None:
-    found, expected = (
-        np.asarray(v.detach() if isinstance(v, (un.Tensor, torch.Tensor)) else v) for v in (found, expected)
-    )
-    np.testing.assert_allclose(found, expected, TOLERANCE, TOLERANCE, err_msg=what)
+    pair = [np.asarray(v.detach() if isinstance(v, (un.Tensor, torch.Tensor)) else v) for v in (found, expected)]
+    np.testing.assert_allclose(*pair, TOLERANCE, TOLERANCE, err_msg=what)
 
 
 # ---- PyTorch -------------------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ def test_a_convolutional_network_of_keras_computes_the_same(backend: str, form: 
         "stem": nn.Conv2d(3, 4, 3), depthwise: nn.Conv2d(4, 8, 3, groups=4), norm: nn.BatchNorm2d(8),
         "pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "head": nn.Linear(8, 5),
     })  # fmt: skip
-    assert ours.load_state_dict(state, strict=False).missing_keys == [f"{norm}.num_batches_tracked"]
+    assert ours.load_state_dict(state, strict=False).missing_keys == []  # the count of batches is as in old files
     x = np.random.default_rng(1).uniform(size=(2, 8, 8, 3)).astype(np.float32)
     found = ours.eval()(un.tensor(x.transpose(0, 3, 1, 2))).detach().numpy()
     assert found == pytest.approx(theirs.predict(x, verbose=0), rel=1e-4)

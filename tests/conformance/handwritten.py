@@ -167,7 +167,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
         "binned", "even_edges", "floor_divide", "geqrf", "heaviside", "histc", "linalg_ldl_factor_ex",
         "linalg_ldl_solve",
     ),
-    "an optimiser's step, which runs within no_grad": ("adam_update", "sgd_update"),
+    "an optimiser's step, which runs within no_grad": ("adam_update",),
     "a constant to every derivative, by its definition": ("stop_gradient",),
 }  # fmt: skip
 """Ops that gradcheck is not asked about, by reason."""

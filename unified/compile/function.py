@@ -16,7 +16,6 @@ from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
 from unified._tape import grad_mode
-from unified.backends import registry
 from unified.backends.protocol import Backend
 from unified.compile.buckets import Buckets, Padded
 from unified.compile.program import Entry, Request, lock, trace
@@ -128,14 +127,15 @@ class CompiledFunction:
         return result
 
     def _backend(self, leaves: list[Any]) -> Backend:
-        found = {backends_by_type[type(leaf._native)].name for leaf in leaves if leaf.__class__ is not float}
+        kinds = (backends_by_type[type(leaf._native)] for leaf in leaves if leaf.__class__ is not float)
+        found = {backend.name: backend for backend in kinds}
         if len(found) > 1:
             names = sorted(found)
             raise BackendMismatchError(
                 f"{self._signature.name}: arguments live on several backends, {' and '.join(names)}; "
                 f"move them to one with x.to(backend={names[0]!r})"
             )
-        return registry.load(found.pop()) if found else current_backend()
+        return next(iter(found.values())) if found else current_backend()
 
     def _reason(self, key: Key, entries: list[Entry]) -> str:
         latest = self._latest
