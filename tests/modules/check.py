@@ -134,7 +134,7 @@ def refusal(info: Any, error: Any, dtype: torch.dtype) -> None:
     cls = getattr(nn, info.module_cls.__name__)
     at_construction = error.error_on.name == "CONSTRUCTION_ERROR"
     try:
-        module = cls(*translate(made.args), **translate(made.kwargs)).to(dtype_of(dtype))
+        module = cls(*translate(made.args), **translate(made.kwargs))
     except error.error_type as raised:
         if not at_construction and not isinstance(raised, un.errors.UnifiedError):
             raise

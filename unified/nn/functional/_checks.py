@@ -277,10 +277,12 @@ def classes(
     ignore_index: int = -100,
     reduce: Any = None,
     reduction_: str = "mean",
-    *_: Any,
+    label_smoothing: Any = 0.0,
 ) -> None:
     """Operands of a loss over classes: cross entropy and negative log likelihood."""
     reduction(reduction_)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentError(f"label_smoothing must be between 0.0 and 1.0, not {label_smoothing}")
     base.cross_entropy(input, target)
     channels = input.shape[1] if len(input.shape) > 1 else input.shape[0]
     if weight is not None and tuple(weight.shape) != (channels,):
