@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Native = Any
+"""A framework's own tensor. Typed Any on purpose: three frameworks share no base class."""
 
 
 class Cell(Protocol):

@@ -28,8 +28,11 @@ from unified.backends.modules import (
     Member,
     ModuleAdapter,
     ModuleExporter,
+    Native,
     NativeCall,
 )  # fmt: skip
+from unified.backends.ownership import held_elsewhere
+from unified.backends.recurrence import by_direction
 
 __all__ = [
     "AdaptedModule",
@@ -62,16 +65,15 @@ __all__ = [
     "Section",
     "Slots",
     "Transforms",
+    "by_direction",
     "device",
     "dtype_named",
     "errors",
+    "held_elsewhere",
     "promote_types",
     "result_type",
     "scalar_dtype",
 ]
-
-Native = Any
-"""A framework's own tensor. Typed Any on purpose: three frameworks share no base class."""
 
 Place = device
 """The same class under another name, for :class:`Backend`, where ``device`` is a method."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from unified import _dispatch
@@ -186,3 +186,19 @@ class Recorded:
         self._touch()
         if not self.requires_grad:
             raise AutogradError(f"{what} on a Tensor that does not require grad; call x.requires_grad_() first")
+
+
+def drop_gradients(params: Iterable[Any], set_to_none: bool) -> None:
+    """Makes the gradients of leaves None, or zeros.
+
+    What is there is not looked at on the way to None: torch's engine would hand it over first, and a compiled step
+    would have to guard it.
+    """
+    traced = tracing() is not None
+    for param in params:
+        if set_to_none and not traced:
+            engine_of(param).write_grad(param, None)
+        elif set_to_none:
+            param.grad = None
+        elif param.grad is not None:
+            param.grad = param.grad.detach().zeros_like()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,20 @@ from unified.errors import (
     OperandError,
     ShapeError,
 )  # fmt: skip
+
+
+def placement(
+    args: Sequence[Any], dtype: DType | None, device: Any, backend: str | None
+) -> tuple[DType | None, Any, str | None]:
+    """What the arguments of ``to``, positional ones in any order, say of dtype, device and backend."""
+    for arg in args:
+        if isinstance(arg, DType):
+            dtype = arg
+        elif isinstance(arg, Tensor):
+            dtype, device, backend = arg.dtype, arg.device, arg.backend
+        elif not isinstance(arg, bool):  # PyTorch's non_blocking and copy
+            device = arg
+    return dtype, device, backend
 
 
 class Tensor(Recorded):
@@ -267,16 +281,7 @@ class Tensor(Recorded):
         Raises:
             DeviceError, UnknownBackendError, MissingBackendError: the target does not exist.
         """
-        for arg in args:
-            if isinstance(arg, DType):
-                dtype = arg
-            elif isinstance(arg, Tensor):
-                dtype, device = arg.dtype, arg.device
-                backend = arg.backend
-            elif isinstance(arg, bool):  # PyTorch's non_blocking and copy
-                continue
-            else:
-                device = arg
+        dtype, device, backend = placement(args, dtype, device, backend)
         moved = self if backend is None or backend == self.backend else self._transfer(registry.load(backend))
         if device is not None and _device(device) != moved.device:
             moved = moved.to_device(_device(device))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 
 import jax
 import jax.numpy as jnp
 from jax._src.core import trace_ctx
 
 from unified.backends.jax.dtype import enable_x64, is_wide, wide
+from unified.backends.protocol import held_elsewhere
 
 
 class JaxCompiler:
@@ -58,9 +58,8 @@ class JaxCompiler:
         return (native.shape, native.dtype, native.weak_type)
 
     def claim(self, natives, shared):
-        for i, count in enumerate(map(sys.getrefcount, natives)):
-            if count > _EXCLUSIVE or shared[i]:
-                natives[i] = jnp.copy(natives[i])
+        for position in held_elsewhere(natives, shared):
+            natives[position] = jnp.copy(natives[position])
 
     def number(self, value, wide):
         if not wide:
@@ -70,18 +69,3 @@ class JaxCompiler:
 
     def as_number(self, traced):
         return traced
-
-
-class _Holder:
-    __slots__ = ("native",)
-
-
-def _references():
-    """How many references the loop in ``claim`` counts to what one slot and its list hold; Pythons differ."""
-    holder = _Holder()
-    holder.native = object()
-    natives = [holder.native]
-    return next(iter(map(sys.getrefcount, natives)))
-
-
-_EXCLUSIVE = _references()

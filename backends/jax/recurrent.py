@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from unified.backends.protocol import Natives
+from unified.backends.protocol import Natives, by_direction
 
 natives = Natives()
 
@@ -76,15 +76,11 @@ def _places(batch_sizes, length, batch):
 
 @natives
 def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
-    each = len(weights) // (1 + bidirectional)
     alive = None
     if batch_sizes is not None:
         rows, alive, steps, columns = _places(batch_sizes, input.shape[0], hx[0].shape[1])
     outputs, states = [], []
-    for direction in range(1 + bidirectional):
-        matrices = list(weights[direction * each : (direction + 1) * each])
-        projection = matrices.pop() if each in (3, 5) else None
-        weight, hidden_weight, bias, hidden_bias = matrices if each >= 4 else (*matrices, None, None)
+    for direction, weight, bias, hidden in by_direction(weights, bidirectional):
         projected = _affine(input, weight, bias)
         if alive is not None:
             projected = projected[rows]
@@ -92,7 +88,7 @@ def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
             _CELLS[mode],
             projected,
             tuple(state[direction] for state in hx),
-            (hidden_weight, hidden_bias, projection),
+            hidden,
             alive,
             direction == 1,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from unified.backends.protocol import Natives
+from unified.backends.protocol import Natives, by_direction
 
 natives = Natives()
 
@@ -160,15 +160,11 @@ def _places(batch_sizes, length, batch):
 
 @natives.having("program", "unjitted")
 def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
-    each = len(weights) // (1 + bidirectional)
     rows = alive = places = None
     if batch_sizes is not None:
         rows, alive, places = _places(batch_sizes, input.shape[0], hx[0].shape[1])
     outputs, states = [], []
-    for direction in range(1 + bidirectional):
-        matrices = list(weights[direction * each : (direction + 1) * each])
-        projection = matrices.pop() if each in (3, 5) else None
-        weight, hidden_weight, bias, hidden_bias = matrices if each >= 4 else (*matrices, None, None)
+    for direction, weight, bias, hidden in by_direction(weights, bidirectional):
         projected = _affine(input, weight, bias)
         projected = projected if rows is None else tf.gather(projected, rows)
         turn = (lambda each: tf.reverse(each, [0])) if direction else tf.identity
@@ -176,7 +172,7 @@ def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
             _CELLS[mode],
             turn(projected),
             [state[direction] for state in hx],
-            (hidden_weight, hidden_bias, projection),
+            hidden,
             None if alive is None else turn(alive),
         )
         output = turn(output)

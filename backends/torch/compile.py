@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import operator
-import sys
 from typing import NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from unified.backends.protocol import held_elsewhere
 from unified.backends.torch.optim import UPDATE, update_in_place
 
 _OWN_STORAGE = 2
@@ -95,10 +95,10 @@ class TorchCompiler:
         return (native.shape, native.dtype, native.device)
 
     def claim(self, natives, shared):
-        for i, count in enumerate(map(sys.getrefcount, natives)):
-            native = natives[i]
-            if count > _EXCLUSIVE or shared[i] or native._use_count() > 1 or _shares_storage(native):
-                natives[i] = native.detach().clone()
+        elsewhere = set(held_elsewhere(natives, shared))
+        for position, native in enumerate(natives):
+            if position in elsewhere or native._use_count() > 1 or _shares_storage(native):
+                natives[position] = native.detach().clone()
 
     def number(self, value, wide):
         return torch.tensor(value, dtype=torch.float64 if wide else torch.float32)
@@ -109,21 +109,6 @@ class TorchCompiler:
 
 def _shares_storage(native):
     return torch._C._storage_Use_Count(native.untyped_storage()._cdata) > _OWN_STORAGE
-
-
-class _Holder:
-    __slots__ = ("native",)
-
-
-def _references():
-    """How many references the loop in ``claim`` counts to what one slot and its list hold; Pythons differ."""
-    holder = _Holder()
-    holder.native = object()
-    natives = [holder.native]
-    return next(iter(map(sys.getrefcount, natives)))
-
-
-_EXCLUSIVE = _references()
 
 
 class _Program(torch.autograd.Function):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from unified.backends.protocol import Natives
+from unified.backends.protocol import Natives, by_direction
 
 natives = Natives()
 natives(
@@ -155,15 +155,11 @@ def _places(batch_sizes, length, batch):
 
 
 def _written_out(input, hx, weights, batch_sizes, mode, bidirectional):
-    each = len(weights) // (1 + bidirectional)
     alive = None
     if batch_sizes is not None:
         rows, alive, steps, columns = _places(batch_sizes, input.shape[0], hx[0].shape[1])
     outputs, states = [], []
-    for direction in range(1 + bidirectional):
-        matrices = list(weights[direction * each : (direction + 1) * each])
-        projection = matrices.pop() if each in (3, 5) else None
-        weight, hidden_weight, bias, hidden_bias = matrices if each >= 4 else (*matrices, None, None)
+    for direction, weight, bias, (hidden_weight, hidden_bias, projection) in by_direction(weights, bidirectional):
         projected = F.linear(input, weight, bias)
         projected = projected if alive is None else projected[rows]
         state = tuple(member[direction] for member in hx)

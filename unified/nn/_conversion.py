@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from unified._device import device as Device
-from unified._dispatch import tracing
 from unified._dtype import DType, bfloat16, float16, float32, float64
-from unified._engine import engine_of
-from unified._tensor import Tensor
+from unified._recorded import drop_gradients
+from unified._tensor import Tensor, placement
 from unified.errors import DTypeError, UnsupportedOpError
 from unified.nn.parameter import is_lazy
 
@@ -41,14 +40,7 @@ class Convertible:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or sets them to zero."""
-        traced = tracing() is not None
-        for param in self.parameters():
-            if set_to_none and not traced:
-                engine_of(param).write_grad(param, None)  # no look at what is there, which torch would hand over
-            elif set_to_none:
-                param.grad = None  # nor here, where a compiled step would have to guard it
-            elif param.grad is not None:
-                param.grad = param.grad.detach().zeros_like()
+        drop_gradients(self.parameters(), set_to_none)
 
     def _convert(self, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Rebinds the value of every parameter, its gradient, and every buffer: identities stay."""
@@ -78,13 +70,7 @@ class Convertible:
             DTypeError: the dtype is neither floating nor complex.
             DeviceError, UnknownBackendError, MissingBackendError: the target does not exist.
         """
-        for arg in args:
-            if isinstance(arg, DType):
-                dtype = arg
-            elif isinstance(arg, Tensor):
-                dtype, device, backend = arg.dtype, arg.device, arg.backend
-            elif not isinstance(arg, bool):
-                device = arg
+        dtype, device, backend = placement(args, dtype, device, backend)
         if dtype is not None and not dtype.is_inexact:
             raise DTypeError(f"nn.Module.to only accepts floating point or complex dtypes, not {dtype.name}")
         return self._convert(

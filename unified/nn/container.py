@@ -10,17 +10,21 @@ from unified.errors import ArgumentError, OperandError
 from unified.nn.module import Module, _indent, _layout
 
 
+def place_of(index: Any, count: int) -> str:
+    """The name of the member at ``index``, which may count from the end; raises IndexError where there is none."""
+    position = operator.index(index)
+    if not -count <= position < count:
+        raise IndexError(f"index {position} is out of range")
+    return str(position % count)
+
+
 class _Numbered(Module):
     """Children named "0", "1", ...: what Sequential and ModuleList share."""
 
     _modules: dict[str, Module]  # type: ignore[assignment]
 
     def _position(self, index: Any) -> str:
-        position = operator.index(index)
-        count = len(self._modules)
-        if not -count <= position < count:
-            raise IndexError(f"index {position} is out of range")
-        return str(position % count)
+        return place_of(index, len(self._modules))
 
     def _renumber(self, modules: Iterable[Module]) -> None:
         renumbered = {str(index): module for index, module in enumerate(modules)}

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Self, overload
 
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, OperandError
+from unified.nn.container import place_of
 from unified.nn.module import Module
 from unified.nn.parameter import Parameter
 
@@ -35,10 +36,7 @@ class ParameterList(Module):
             self.extend(values)
 
     def _name_of(self, index: Any) -> str:
-        position = operator.index(index)
-        if not -self._size <= position < self._size:
-            raise IndexError(f"index {position} is out of range")
-        return str(position % self._size)
+        return place_of(index, self._size)
 
     @overload
     def __getitem__(self, index: slice) -> Self: ...

@@ -10,7 +10,7 @@ from unified._dtype import DType, dtype_named
 from unified._engine import engine_of
 from unified._op import backends_by_type
 from unified._selection import backend as backend_scope
-from unified._tensor import Tensor
+from unified._tensor import Tensor, placement
 from unified.errors import OperandError, UninitializedError
 from unified.ops.creation import empty
 
@@ -158,13 +158,7 @@ class UninitializedTensorMixin(Tensor):
 
     def to(self, *args: Any, dtype: DType | None = None, device: Any = None, backend: str | None = None) -> Self:
         """One of another dtype, on another device or another backend."""
-        for arg in args:
-            if isinstance(arg, DType):
-                dtype = arg
-            elif isinstance(arg, Tensor):
-                dtype, device, backend = arg.dtype, arg.device, arg.backend
-            elif not isinstance(arg, bool):
-                device = arg
+        dtype, device, backend = placement(args, dtype, device, backend)
         held = self._native
         moved = object.__new__(type(self))
         with backend_scope(backend or held.backend):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from unified._dispatch import tracing
 from unified._engine import engine_of
 from unified._hooks import Hook, RemovableHandle, register
+from unified._recorded import drop_gradients
 from unified._tensor import Tensor
 from unified.autograd.grad_mode import enable_grad, set_grad_enabled
 from unified.errors import ArgumentError, OperandError
@@ -191,11 +192,7 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops all gradients, or fills them with zeros, which costs memory and makes no parameter skipped."""
         for group in self.param_groups:
-            for param in group["params"]:
-                if set_to_none:  # without a look, which a compiled step would have to guard
-                    param.grad = None
-                elif param.grad is not None:
-                    param.grad = param.grad.detach().zeros_like()
+            drop_gradients(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient.

@@ -107,9 +107,9 @@ draws.BY_VALUE.update({random_gamma, random_poisson})
 
 
 @composite(name="are_rates")
-def _are_rates(input: Tensor) -> Tensor:
-    """Whether all are finite and not negative."""
-    fit: Tensor = ((input >= 0) & isfinite(input)).all()
+def _are_rates(input: Tensor, positive: bool) -> Tensor:
+    """Whether all are finite and not negative, nor 0 if ``positive``."""
+    fit: Tensor = ((input > 0 if positive else input >= 0) & isfinite(input)).all()
     return fit
 
 
@@ -119,7 +119,7 @@ def _rates(name: str, input: Tensor, positive: bool) -> Tensor:
     rates = input.detach()
     if tracing() is not None or active():
         return rates
-    if not _are_rates(rates).item() or (positive and not (rates > 0).all().item()):
+    if not _are_rates(rates, positive).item():
         raise ArgumentError(f"{name}: parameters must be finite and {'positive' if positive else 'not negative'}")
     return rates
 

@@ -109,6 +109,7 @@ def _single(value: float) -> float:
 
 
 def floating(name: str, dtype: DType | None) -> DType:
+    """The dtype of a draw, float32 unless told; raises DTypeError where it is neither floating nor complex."""
     if dtype is None:
         return float32
     if dtype not in _FLOATS:
@@ -117,6 +118,7 @@ def floating(name: str, dtype: DType | None) -> DType:
 
 
 def sized(name: str, size: Sequence[Any]) -> tuple[int, ...]:
+    """``(2, 3)`` out of both spellings; raises ShapeError for a negative length."""
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = size[0]
     lengths = tuple(int(length) for length in size)
@@ -126,6 +128,7 @@ def sized(name: str, size: Sequence[Any]) -> tuple[int, ...]:
 
 
 def finish(values: Tensor, device: Place, requires_grad: bool) -> Tensor:
+    """The values on their device, as a leaf that requires grad if it is to."""
     place = current_device() if device is None else device
     if place is not None:
         values = values.to(device=place)

@@ -7,7 +7,9 @@ from typing import Any
 from unified._dispatch import tracing
 from unified._hooks import RemovableHandle
 from unified._tensor import Tensor
+from unified.errors import ArgumentError
 from unified.nn.module import Module
+from unified.nn.parameter import Parameter
 
 
 class Recomputed:
@@ -46,6 +48,20 @@ class Recomputed:
         if tracing() is not None:
             setattr(module, self.name, self._before)
             self._before = None
+
+
+def untouched(called: str, kind: type[Any], module: Module, name: str) -> Parameter:
+    """The parameter of that name, on which no hook of that kind is.
+
+    Raises:
+        ArgumentError: there is one, or no such parameter.
+    """
+    if attached(module, kind, name):
+        raise ArgumentError(f"{called}: {name!r} of {type(module).__name__} is normalised already")
+    weight: Parameter | None = module._parameters.get(name)
+    if weight is None:
+        raise ArgumentError(f"{called}: {type(module).__name__} has no parameter named {name!r}")
+    return weight
 
 
 def attached(module: Module, kind: type[Any], name: str | None = None) -> list[Any]:

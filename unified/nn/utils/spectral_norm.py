@@ -8,7 +8,7 @@ from unified.errors import ArgumentError
 from unified.nn.functional.distance import normalize
 from unified.nn.module import Module
 from unified.nn.parameter import Parameter
-from unified.nn.utils._recomputed import Recomputed, attached
+from unified.nn.utils._recomputed import Recomputed, attached, untouched
 from unified.nn.utils.parametrizations import leading_matrix, output_dim
 
 
@@ -57,11 +57,7 @@ def spectral_norm(
     Raises:
         ArgumentError: no such parameter, no iterations, or it is normalised already.
     """
-    if attached(module, SpectralNorm, name):
-        raise ArgumentError(f"spectral_norm: {name!r} of {type(module).__name__} is normalised already")
-    weight = module._parameters.get(name)
-    if weight is None:
-        raise ArgumentError(f"spectral_norm: {type(module).__name__} has no parameter named {name!r}")
+    weight = untouched("spectral_norm", SpectralNorm, module, name)
     hook = SpectralNorm(name, n_power_iterations, output_dim(module) if dim is None else dim, eps)
     with no_grad():
         matrix = leading_matrix(weight.detach(), hook.dim)

@@ -6,7 +6,7 @@ from unified._tensor import Tensor
 from unified.errors import ArgumentError
 from unified.nn.module import Module
 from unified.nn.parameter import Parameter
-from unified.nn.utils._recomputed import Recomputed, attached
+from unified.nn.utils._recomputed import Recomputed, attached, untouched
 from unified.nn.utils.parametrizations import norm_except_dim
 
 
@@ -37,11 +37,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
         ArgumentError: no such parameter, or it is normalised already.
         IndexOutOfRangeError: no such dimension.
     """
-    if attached(module, WeightNorm, name):
-        raise ArgumentError(f"weight_norm: {name!r} of {type(module).__name__} is normalised already")
-    weight = module._parameters.get(name)
-    if weight is None:
-        raise ArgumentError(f"weight_norm: {type(module).__name__} has no parameter named {name!r}")
+    weight = untouched("weight_norm", WeightNorm, module, name)
     hook = WeightNorm(name, dim)
     magnitude = norm_except_dim(weight.detach(), hook.dim)
     del module._parameters[name]
