@@ -217,6 +217,12 @@ class FrontEnd(Protocol):
     def checks_nan(self) -> bool:
         """Whether a backward pass is to raise where it makes NaN."""
 
+    def listens(self) -> bool:
+        """Whether somebody wants to be told what each op computes."""
+
+    def computed(self, name: str, natives: Sequence[Native], frames: Sequence[tuple[str, str, str]]) -> None:
+        """Tells of the gradients that the backward of the op ``name`` made."""
+
     def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
         """The error about that, by the op's name and the stack of (file, line, function) that recorded it."""
 
@@ -287,6 +293,9 @@ class Transforms(Protocol):
     def reverse(self) -> ReverseLevel: ...
     def suspended(self) -> AbstractContextManager[None]:
         """Within, no level is at work, for what must have plain natives."""
+
+    def bare(self, tensor: Any) -> Any:
+        """The value outside of every level: all examples of a batch, along leading dimensions, outermost first."""
 
 
 class Engine(Protocol):

@@ -36,7 +36,7 @@ from unified.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from unified.compile import compile
+from unified.compile import compile, disable_compile
 from unified.io.files import load, save
 from unified.io.modules import load_model, save_model
 from unified.ops.arithmetic import *
@@ -68,6 +68,7 @@ from unified import func  # isort: skip
 from unified.func import vmap
 
 from unified import io  # isort: skip
+from unified import debug  # isort: skip
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,

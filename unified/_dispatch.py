@@ -31,6 +31,9 @@ _new = object.__new__
 class Tracer(Protocol):
     """What ``un.compile`` installs while it traces a function in this thread."""
 
+    sealed: bool
+    """Whether nothing can be deferred any more."""
+
     def applies(self) -> bool: ...
     def touch(self, tensor: Any) -> None: ...
     def made(self, tensor: Any) -> None: ...
@@ -39,6 +42,7 @@ class Tracer(Protocol):
     def read_flag(self, owner: Any, value: bool) -> None: ...
     def differentiate(self) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
+    def defer(self, tensors: Sequence[Any], act: Callable[[list[Any]], None]) -> None: ...
 
 
 table: dict[str, Op] = {}
@@ -105,13 +109,15 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         result = function(*natives)
     except Exception as error:
         raise _explain(op, args, error) from error
+    if grad_mode.computed is not None:
+        grad_mode.computed(op.name, result, None)
     node_ = None
     if mask and grad_mode.enabled:
         width = len(result) if isinstance(result, (tuple, list)) else 1
         if op.idempotent:
             natives[0] = result
         node_ = Call(op, natives, key, tuple(mask), tuple(parents), width)
-        if grad_mode.anomaly:
+        if grad_mode.anomaly or grad_mode.computed is not None:
             node_.where = user_line()
     wrapped = _wrap_results(op, result, node_, key)
     if tracer is not None:
@@ -301,6 +307,8 @@ def tracing() -> Tracer | None:
 class _Idle:
     """In the tracer's place it makes callers take the general path, where nothing is traced."""
 
+    sealed = False
+
     def applies(self) -> bool:
         return False
 
@@ -311,8 +319,20 @@ _idle = cast(Tracer, _Idle())
 def tell_accessed(to: Callable[[Any], None] | None) -> None:
     """Calls ``to`` with each Tensor that an op takes in this thread from now on; None ends it."""
     grad_mode.accessed = to
-    if _caller.namespace["tracer"] is (None if to is not None else _idle):
-        _caller.namespace["tracer"] = None if to is None else _idle
+    _listen()
+
+
+def tell_computed(to: Callable[[str, Any, str | None], None] | None) -> None:
+    """Calls ``to`` with each op's name and results in this thread from now on; None ends it."""
+    grad_mode.computed = to
+    _listen()
+
+
+def _listen() -> None:
+    """Sends calls the general way while somebody listens there."""
+    heard = grad_mode.accessed is not None or grad_mode.computed is not None
+    if _caller.namespace["tracer"] is (None if heard else _idle):
+        _caller.namespace["tracer"] = _idle if heard else None
 
 
 def set_tracer(tracer: Tracer | None) -> Tracer | None:

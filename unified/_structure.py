@@ -79,6 +79,8 @@ def _rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
         return rebuilt
     if hasattr(kind, "_fields"):
         return kind(*members)
+    if issubclass(kind, (tuple, list)):
+        return kind(members)
     raise CompileError(f"cannot rebuild a {kind.__name__}; return tuples, lists, dicts or dataclasses of Tensors")
 
 

@@ -78,7 +78,7 @@ class _Program(torch.autograd.Function):
         ctx.op, ctx.layout = op, layout
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
-        results = tuple(compiled(*flat))
+        results = _apart(compiled(*flat))
         ctx.mark_non_differentiable(*[r for r in results if not (r.is_floating_point() or r.is_complex())])
         return results
 
@@ -90,6 +90,12 @@ class _Program(torch.autograd.Function):
         pull = ctx.op.pullback(mask).implementations[torch.Tensor]
         found = iter(pull(*_grouped(ctx.layout, ctx.saved_tensors), list(cotangents)))
         return None, None, None, *[next(found) if need else None for need in needs]
+
+
+def _apart(results):
+    """``results`` as different tensors, also where a graph returns one twice: autograd would lose all but the last."""
+    apart = {id(result): result for result in results}
+    return tuple(apart.pop(id(result), None) if id(result) in apart else result.view_as(result) for result in results)
 
 
 def _grouped(layout, flat):

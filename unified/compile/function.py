@@ -46,7 +46,7 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
             return self._function(*args, **kwargs)
-        if grad_mode.anomaly:  # values can be looked at outside of a program alone
+        if grad_mode.anomaly or grad_mode.uncompiled:  # values can be looked at outside of a program alone
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         shape_of_call = structure.flatten((args, kwargs), leaves)
@@ -57,6 +57,7 @@ class CompiledFunction:
             shape_of_call,
             tuple([signature(leaf._native) for leaf in leaves]),
             tuple([engine_of(leaf).requires_grad(leaf) for leaf in leaves]) if grad_mode.enabled else False,
+            grad_mode.computed,
         )
         entries = self._entries.setdefault(key, [])
         for entry in entries:
@@ -97,6 +98,8 @@ class CompiledFunction:
         for position, (old, new) in enumerate(zip(latest[2], key[2], strict=True)):
             if old != new:
                 return f"Tensor argument {position} changed from {_words(old)} to {_words(new)}"
+        if latest[4] != key[4]:
+            return "un.debug.nan_check was switched on or off"
         return "which arguments require grad, or the grad mode, changed"
 
     def _note(self, reason: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, module_hooks, state_epoch, wrap
+from unified._dispatch import Op, apply, backends_by_type, module_hooks, state_epoch, wrap
 from unified._engine import engine_of
 from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
-from unified.backends.protocol import Backend, Native
-from unified.compile.state import StateTracer, Touched
+from unified.backends.protocol import Backend, Native, Pure
+from unified.compile.state import Act, StateTracer, Touched
 from unified.errors import CompileError
 
 _tracing_lock = threading.RLock()
@@ -53,6 +53,7 @@ class Plan:
         self.cleared: list[Tensor] = []
         self.written_arguments: list[int] = []
         self.argument_grads: list[int] = []
+        self.effects: list[tuple[int, Act]] = []
 
 
 Finish = Callable[[list[Any]], list[Any]]
@@ -158,6 +159,8 @@ class Entry:
     def call(self, leaves: list[Tensor]) -> Any:
         plan = self._plan
         results = self._run(leaves)
+        if plan.effects:
+            _act(plan.effects, results)  # before anything is written back: one that raises changes nothing
         cursor = plan.outputs
         for slot in plan.donated:
             holder = slot.holder()
@@ -215,6 +218,7 @@ def _discover(function: Callable[..., Any], backend: Backend, call: Any, leaves:
                 structure.flatten(function(*args, **kwargs), results)
                 tracer.collect_grads()
                 plan.differentiable = not tracer.differentiated and any(_requires(r) for r in results)
+                plan.effects = [(len(tensors), act) for tensors, act in tracer.effects]
                 _read_plan(plan, tracer, backend)
                 return [engine_of(r).detach(r) for r in results]
         finally:
@@ -300,18 +304,30 @@ def _results(
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
     state += [arguments[i] for i in plan.written_arguments]
     state += [grads[i] for i in plan.argument_grads]
-    return [*results, *(wrap(engine_of(tensor).detach(tensor)) for tensor in state)]
+    effects = tracer.seal()
+    plan.effects = [(len(tensors), act) for tensors, act in effects]
+    shown = [tensor for tensors, _ in effects for tensor in tensors]
+    return [*results, *(wrap(engine_of(tensor).detach(tensor)) for tensor in state), *shown]
+
+
+def _act(effects: list[tuple[int, Act]], results: list[Tensor]) -> None:
+    """What was deferred, in the order of the program, with the values at the end of ``results``."""
+    cursor = len(results) - sum(count for count, _ in effects)
+    for count, act in effects:
+        tensors = results[cursor : cursor + count]
+        cursor += count
+        act([backends_by_type[type(tensor._native)].to_numpy(tensor._native) for tensor in tensors])
 
 
 def _plain(backend: Backend, plan: Plan, pure: Program, leaves: list[Tensor]) -> Callable[..., Any]:
     """Results carry no gradient: a training step, or inference."""
     compiler = backend.compiler
-    program = compiler.build(
-        pure,
-        [leaf._native for leaf in leaves],
-        [slot.holder()._native for slot in plan.donated],
-        [slot.holder()._native for slot in plan.kept],
-    )
+    donated = [slot.holder()._native for slot in plan.donated]
+    kept = [slot.holder()._native for slot in plan.kept]
+    arguments = [leaf._native for leaf in leaves]
+    if plan.effects:
+        return _undonated(plan, compiler.build(_regrouped(pure, len(donated)), arguments, [], [*donated, *kept]))
+    program = compiler.build(pure, arguments, donated, kept)
     exclusive, copy = compiler.exclusive, compiler.copy
 
     def run(arguments: list[Tensor]) -> list[Tensor]:
@@ -328,6 +344,21 @@ def _plain(backend: Backend, plan: Plan, pure: Program, leaves: list[Tensor]) ->
             [slot.holder()._native for slot in plan.kept],
         )
         return [wrap(native) for native in natives]
+
+    return run
+
+
+def _regrouped(pure: Program, count: int) -> Pure:
+    """``pure`` with the state that it changes first among the state that it is given to read."""
+    return lambda leaves, _, kept: pure(leaves, kept[:count], kept[count:])
+
+
+def _undonated(plan: Plan, program: Pure) -> Callable[..., Any]:
+    """A program with effects, one of which may raise: the state is there unchanged until they are done."""
+
+    def run(arguments: list[Tensor]) -> list[Tensor]:
+        held = [slot.holder()._native for slot in (*plan.donated, *plan.kept)]
+        return [wrap(native) for native in program([argument._native for argument in arguments], [], held)]
 
     return run
 
