@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
+from unified import _cache as cache
 from unified import errors
 from unified._device import device
 from unified._dtype import DType, Number, dtype_named, promote_types, result_type, scalar_dtype
 from unified._index import Axis, AxisKind
+from unified._liveness import Step, peak
 from unified._tape import FREED
 
 __all__ = [
@@ -29,6 +31,11 @@ __all__ = [
     "BatchLevel",
     "CheckpointReader",
     "Compiler",
+    "Executable",
+    "Lowering",
+    "MemoryManager",
+    "cache",
+    "peak",
     "DType",
     "DualLevel",
     "Engine",
@@ -42,6 +49,7 @@ __all__ = [
     "Place",
     "Pure",
     "ReverseLevel",
+    "Step",
     "Slots",
     "Transforms",
     "device",
@@ -336,7 +344,7 @@ class Engine(Protocol):
     def custom(self, call: Any, inputs: list[Any]) -> list[Any]:
         """The outputs of a rule with a derivative of its own (``unified._custom.Applied``), of Tensors."""
 
-    def checkpoint(self, run: Callable[[], list[Any]], again: Callable[[], list[Any]]) -> list[Any]:
+    def checkpoint(self, run: Callable[[], list[Any]], again: Callable[..., list[Any]]) -> list[Any]:
         """The Tensors that ``run`` returns; what it records is dropped, and ``again`` runs for its derivative."""
 
     def retain_grad(self, tensor: Any) -> None: ...
@@ -363,6 +371,26 @@ Pure = Callable[[list[Native], list[Native], list[Native]], list[Native]]
 """A function of flat native lists: arguments, state it changes, state it only reads. Returns a flat list."""
 
 
+class Executable(Protocol):
+    """A compiled :data:`Pure` function, and what its compiler knows of it."""
+
+    def __call__(self, leaves: list[Native], donated: list[Native], kept: list[Native], /) -> list[Native]: ...
+    def cost(self) -> Mapping[str, float | None]:
+        """``flops`` and ``bytes accessed`` of one call; None where unknown."""
+
+    def memory(self) -> Mapping[str, int]:
+        """Bytes: ``arguments``, ``outputs``, ``temporary`` and ``peak``; absent where unknown."""
+
+
+class Lowering(Protocol):
+    """A program of which nothing has run."""
+
+    def text(self, stage: str) -> str:
+        """The program as "graph", "lowered" or "optimized" text, in the framework's own language."""
+
+    def compile(self) -> Executable: ...
+
+
 class Compiler(Protocol):
     """The static path: one :data:`Pure` function becomes one program of the framework's compiler."""
 
@@ -374,8 +402,22 @@ class Compiler(Protocol):
     def abstract(self, native: Native) -> Native:
         """Stands in for a captured tensor during :meth:`discover` (a fake tensor, or the tensor itself)."""
 
-    def build(self, function: Pure, leaves: list[Native], donated: list[Native], kept: list[Native]) -> Pure:
+    def build(self, function: Pure, leaves: list[Native], donated: list[Native], kept: list[Native]) -> Executable:
         """The compiled function. It may consume the buffers of ``donated``."""
+
+    def placeholder(self, shape: tuple[int, ...], dtype: DType, place: Place | None) -> Native:
+        """Stands for a tensor that is not there, as an argument of :meth:`discover` and :meth:`lower`."""
+
+    def lower(
+        self, function: Pure, leaves: list[Native], donated: list[Native], kept: list[Native], platform: str | None
+    ) -> Lowering:
+        """The program before it is compiled; ``platform`` ("tpu", "cuda") is another kind of hardware than this.
+
+        Raises CompileError where the framework cannot lower for that.
+        """
+
+    def barrier(self, natives: list[Native]) -> list[Native]:
+        """The same traced values, which the compiler must not recognise as what it has computed before."""
 
     def is_traced(self, native: Native) -> bool:
         """Whether this is a value inside some trace, without elements."""
@@ -434,6 +476,18 @@ class Backend(Protocol):
     def versions(self) -> Mapping[str, str]: ...
     def compilers(self) -> Mapping[str, str]:
         """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""
+
+
+@runtime_checkable
+class MemoryManager(Protocol):
+    """A backend that tells what its framework's allocators hold."""
+
+    def memory_stats(self, place: Place) -> Mapping[str, int]:
+        """Bytes ``in use``, their ``peak``, and bytes ``reserved``; absent where the framework does not say."""
+
+    def empty_cache(self) -> None: ...
+    def set_memory_growth(self, enabled: bool, place: Place | None) -> None:
+        """Raises DeviceError where it is too late, or where the device has no such choice."""
 
 
 @runtime_checkable

@@ -36,7 +36,7 @@ from unified.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from unified.compile import compile, disable_compile
+from unified.compile import TensorSpec, compile, disable_compile
 from unified.io.files import load, save
 from unified.io.modules import load_model, save_model
 from unified.ops.arithmetic import *

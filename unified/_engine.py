@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unified._custom import Applied, Recomputed, apply_call, outside, placed
+from unified._custom import Applied, Recomputed, Run, apply_call, outside, placed
 from unified._dispatch import apply, backends_by_type, depth, table, tracing, wrap
 from unified._location import is_users
 from unified._recording import recording
@@ -169,7 +169,7 @@ class TapeEngine:
     def custom(self, call: Applied, inputs: list[Tensor]) -> list[Tensor]:
         return apply_call(call, inputs)[: len(call.carries)]
 
-    def checkpoint(self, run: Callable[[], list[Tensor]], again: Callable[[], list[Tensor]]) -> list[Tensor]:
+    def checkpoint(self, run: Callable[[], list[Tensor]], again: Run) -> list[Tensor]:
         first = mark()
         outputs = run()
         edges = outside(outputs, first)

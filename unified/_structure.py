@@ -36,23 +36,28 @@ class Static:
         return repr(self.value)
 
 
-def flatten(value: Any, leaves: list[Any]) -> Hashable:
+def flatten(value: Any, leaves: list[Any], kinds: Any = Tensor) -> Hashable:
     """Appends the Tensors in ``value`` to ``leaves`` and describes the rest.
 
-    Containers are tuples (named ones too), lists, dicts and dataclasses; any other object is static.
+    Containers are tuples (named ones too), lists, dicts and dataclasses; any other object is static. ``kinds``
+    are the types of leaves.
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, kinds):
         leaves.append(value)
         return _LEAF
     if isinstance(value, _ATOMS):
         return Static(value)
     if isinstance(value, (tuple, list)):
-        return (type(value), tuple([flatten(member, leaves) for member in value]))
+        return (type(value), tuple([flatten(member, leaves, kinds) for member in value]))
     if isinstance(value, dict):
-        return (dict, tuple([Static(key) for key in value]), tuple([flatten(v, leaves) for v in value.values()]))
+        return (
+            dict,
+            tuple([Static(key) for key in value]),
+            tuple([flatten(v, leaves, kinds) for v in value.values()]),
+        )
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = tuple(field.name for field in dataclasses.fields(value))
-        return (type(value), names, tuple([flatten(getattr(value, name), leaves) for name in names]))
+        return (type(value), names, tuple([flatten(getattr(value, name), leaves, kinds) for name in names]))
     return Static(value)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 import jax
-import jax.numpy as jnp
 
-from unified.backends.jax.dtype import enable_x64, is_wide, wide
+from unified.backends.jax.dtype import enable_x64, is_wide, to_native, wide
+from unified.backends.jax.lowering import lower
 
 _OWN_REFERENCES = 4
 """The Tensor's slot, the caller's expression, our parameter and getrefcount's."""
@@ -29,15 +29,17 @@ class JaxCompiler:
         return native
 
     def build(self, function, leaves, donated, kept):
-        jitted = jax.jit(function, donate_argnums=(1,))
+        return lower(function, leaves, donated, kept).compile()
 
-        def program(leaves, donated, kept):
-            if wide.used and (is_wide(leaves) or is_wide(donated) or is_wide(kept)):
-                with enable_x64(True):
-                    return jitted(leaves, donated, kept)
-            return jitted(leaves, donated, kept)
+    def lower(self, function, leaves, donated, kept, platform=None):
+        return lower(function, leaves, donated, kept, platform)
 
-        return program
+    def placeholder(self, shape, dtype, place):
+        wide.used = wide.used or dtype.is_wide
+        return jax.ShapeDtypeStruct(shape, to_native(dtype))
+
+    def barrier(self, natives):
+        return jax.lax.optimization_barrier(natives)
 
     def is_traced(self, native):
         return isinstance(native, jax.core.Tracer)
@@ -52,4 +54,4 @@ class JaxCompiler:
         return sys.getrefcount(native) < _OWN_REFERENCES
 
     def copy(self, native):
-        return jnp.copy(native)
+        return jax.device_put(native, may_alias=False)  # where jnp.copy would compile a program for each shape

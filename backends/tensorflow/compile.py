@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call
+from unified.backends.protocol import errors
+from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call, tracing
+from unified.backends.tensorflow.dtype import to_native
+from unified.backends.tensorflow.lowering import Lowering, Text, barrier
 
 
 class TensorFlowCompiler:
@@ -22,6 +25,13 @@ class TensorFlowCompiler:
         return tf.identity(native)
 
     def build(self, function, leaves, donated, kept):
+        return self.lower(function, leaves, donated, kept).compile()
+
+    def lower(self, function, leaves, donated, kept, platform=None):
+        if platform is not None:
+            raise errors.CompileError(
+                f"TensorFlow compiles for the hardware that is here; lowering for {platform!r} is JAX's alone"
+            )
         first, second = len(leaves), len(leaves) + len(donated)
 
         def flat(*natives):
@@ -29,25 +39,14 @@ class TensorFlowCompiler:
             results = function(natives[:first], natives[first:second], natives[second:])
             return [tf.convert_to_tensor(result) for result in results]
 
-        def compiled(jit_compile):
-            traced = tf.function(flat, jit_compile=jit_compile, autograph=False)
-            return flat_call(traced.get_concrete_function(*_specs([*leaves, *donated, *kept])))
+        specs = _specs([*leaves, *donated, *kept])
+        return Lowering(flat, specs, lambda: _Executable(flat, specs))
 
-        state = {"call": compiled(True), "proven": False}
+    def placeholder(self, shape, dtype, place):
+        return tf.TensorSpec(shape, to_native(dtype))
 
-        def program(leaves, donated, kept):
-            natives = [*leaves, *donated, *kept]
-            if state["proven"]:
-                return state["call"](natives) or []
-            try:
-                results = state["call"](natives)
-            except XLA_REFUSES:  # an op that XLA lacks: the same graph, run by TensorFlow's executor
-                state["call"] = compiled(False)
-                results = state["call"](natives)
-            state["proven"] = True
-            return results or []  # None for a graph without results
-
-        return program
+    def barrier(self, natives):
+        return barrier(natives, tracing.xla)
 
     def is_traced(self, native):
         return not hasattr(native, "numpy")
@@ -63,6 +62,38 @@ class TensorFlowCompiler:
 
     def copy(self, native):
         return tf.identity(native)
+
+
+class _Executable:
+    """Satisfies ``protocol.Executable``. Where XLA lacks an op, the same graph is run by TensorFlow's executor."""
+
+    def __init__(self, flat, specs) -> None:
+        self._flat, self._specs = flat, specs
+        self._call = self._compiled(True)
+        self._proven = False
+
+    def _compiled(self, jit_compile):
+        traced = tf.function(self._flat, jit_compile=jit_compile, autograph=False)
+        with tracing.of(jit_compile):
+            return flat_call(traced.get_concrete_function(*self._specs))
+
+    def __call__(self, leaves, donated, kept):
+        natives = [*leaves, *donated, *kept]
+        if self._proven:
+            return self._call(natives) or []
+        try:
+            results = self._call(natives)
+        except XLA_REFUSES:
+            self._call = self._compiled(False)
+            results = self._call(natives)
+        self._proven = True
+        return results or []  # None for a graph without results
+
+    def cost(self):
+        return Text(self._flat, self._specs).cost()
+
+    def memory(self):
+        return Text(self._flat, self._specs).memory()
 
 
 def _specs(natives):

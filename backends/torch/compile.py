@@ -7,6 +7,11 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from unified.backends.protocol import errors
+from unified.backends.torch import device
+from unified.backends.torch.dtype import to_native
+from unified.backends.torch.lowering import Lowering, compiled
+
 
 class TorchCompiler:
     """Satisfies ``protocol.Compiler``."""
@@ -30,16 +35,23 @@ class TorchCompiler:
         return self._modes[-1].from_tensor(native, static_shapes=True)
 
     def build(self, function, leaves, donated, kept):
+        return self.lower(function, leaves, donated, kept).compile()
+
+    def lower(self, function, leaves, donated, kept, platform=None):
+        if platform is not None:
+            raise errors.CompileError(
+                f"PyTorch compiles for the hardware that its tensors are on; lowering for {platform!r} is JAX's alone"
+            )
         first, second = len(leaves), len(leaves) + len(donated)
-        graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]),
-                      [*leaves, *donated, *kept])  # fmt: skip
-        compiled = torch.compile(graph, fullgraph=True, dynamic=False)
+        natives = [*leaves, *donated, *kept]
+        graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]), natives)
+        return Lowering(graph, natives)
 
-        def program(leaves, donated, kept):
-            with torch.no_grad():
-                return compiled(*[native.detach() for native in (*leaves, *donated, *kept)])
+    def placeholder(self, shape, dtype, place):
+        return torch.empty(shape, dtype=to_native(dtype), device=None if place is None else device.to_native(place))
 
-        return program
+    def barrier(self, natives):
+        return natives
 
     def differentiable(self, op):
         """The program of a whole function as one node of torch's autograd, its pullback a program too."""
@@ -48,11 +60,11 @@ class TorchCompiler:
         def program(*groups):
             flat = [native for group in groups for native in group if native is not None]
             layout = tuple(tuple(native is not None for native in group) for group in groups)
-            compiled = programs.get(layout)
-            if compiled is None:
+            run = programs.get(layout)
+            if run is None:
                 graph = trace(lambda natives: op.composite(*_grouped(layout, natives)), flat)
-                compiled = programs[layout] = torch.compile(graph, fullgraph=True, dynamic=False)
-            return list(_Program.apply(op, compiled, layout, *flat))
+                run = programs[layout] = compiled(graph)
+            return list(_Program.apply(op, run, layout, *flat))
 
         return program
 
@@ -93,7 +105,7 @@ class _Program(torch.autograd.Function):
 
 
 def _apart(results):
-    """``results`` as different tensors, also where a graph returns one twice: autograd would lose all but the last."""
+    """``results`` as different tensors where a graph returns one twice: autograd would lose all but the last."""
     apart = {id(result): result for result in results}
     return tuple(apart.pop(id(result), None) if id(result) in apart else result.view_as(result) for result in results)
 

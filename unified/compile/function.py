@@ -16,13 +16,15 @@ from unified._selection import current_backend
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend
+from unified.compile.lowered import Inspected
 from unified.compile.program import Entry, trace
+from unified.compile.report import Report, words
 from unified.errors import BackendMismatchError
 
 RETRACES_BEFORE_WARNING = 8
 
 
-class CompiledFunction:
+class CompiledFunction(Inspected):
     """A function whose calls run as one compiled program per signature. Made by :func:`compile`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -68,6 +70,7 @@ class CompiledFunction:
         entry = trace(self._function, backend, shape_of_call, leaves)
         result = entry.call(leaves)
         entry.seconds = time.perf_counter() - started
+        entry.order = len(self._reasons)
         entries.append(entry)
         self._note(reason)
         self._latest = key
@@ -97,7 +100,8 @@ class CompiledFunction:
             return structure.difference(latest[1], key[1])
         for position, (old, new) in enumerate(zip(latest[2], key[2], strict=True)):
             if old != new:
-                return f"Tensor argument {position} changed from {_words(old)} to {_words(new)}"
+                before, after = words((old, new))
+                return f"Tensor argument {position} changed from {before} to {after}"
         if latest[4] != key[4]:
             return "un.debug.nan_check was switched on or off"
         return "which arguments require grad, or the grad mode, changed"
@@ -114,17 +118,12 @@ class CompiledFunction:
     def _name(self) -> str:
         return getattr(self._function, "__qualname__", type(self._function).__name__)
 
-    def explain(self) -> str:
-        """What was compiled, in words: signatures, seconds, why each trace happened, and the state it holds."""
-        entries = [entry for found in self._entries.values() for entry in found]
-        lines = [f"{self._name()}: {len(entries)} program(s)"]
-        for entry, reason in zip(entries, self._reasons, strict=False):
-            lines.append(f"  {entry.describe()}; traced because: {reason}")
-        return "\n".join(lines)
-
-
-def _words(signature: tuple[Any, ...]) -> str:
-    return f"{signature[1]} {tuple(signature[0])}"
+    def explain(self) -> Report:
+        """What was compiled, why, and at what cost; ``str()`` and ``print()`` of it say so in words."""
+        found = [(words(key[2]), entry) for key, entries in self._entries.items() for entry in entries]
+        found.sort(key=lambda pair: pair[1].order)
+        facts = [{**entry.describe(), "arguments": shapes} for shapes, entry in found]
+        return Report(self._name(), facts, self._reasons)
 
 
 def compile(function: Callable[..., Any] | None = None) -> Any:

@@ -13,7 +13,7 @@ from unified._engine import engine_of
 from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
-from unified.backends.protocol import Backend, Native, Pure
+from unified.backends.protocol import Backend, Executable, Native, Pure
 from unified.compile.state import Act, StateTracer, Touched
 from unified.errors import CompileError
 
@@ -111,13 +111,18 @@ class Program:
 class Entry:
     """One compiled signature."""
 
-    def __init__(self, backend: Backend, plan: Plan, run: Callable[..., Any]) -> None:
+    def __init__(
+        self, backend: Backend, plan: Plan, run: Callable[..., Any], executable: Executable | None = None
+    ) -> None:
         self._backend = backend
+        self._executable = executable
         self._plan = plan
         self._run = run
         self._epoch = state_epoch.value
         self._module_hooks = module_hooks.value
         self.seconds = 0.0
+        self.order = 0
+        """How many programs of the function there were before it."""
 
     def valid(self) -> bool:
         """Whether what the trace read from Python still holds; one comparison unless something changed."""
@@ -149,12 +154,19 @@ class Entry:
     def why_invalid(self) -> str:
         return self._stale() or "a captured Tensor's grad changed between None and a Tensor"
 
-    def describe(self) -> str:
-        plan = self._plan
-        return (
-            f"{self._backend.name}, {self._backend.compiler.description}: {self.seconds:.2f} s to compile, "
-            f"{len(plan.donated) + len(plan.kept)} Tensors captured, {len(plan.donated)} of them changed"
-        )
+    def describe(self) -> dict[str, Any]:
+        """The facts of a report."""
+        plan, known = self._plan, self._executable
+        return {
+            "backend": self._backend.name,
+            "compiler": self._backend.compiler.description,
+            "seconds": self.seconds,
+            "captured": len(plan.donated) + len(plan.kept),
+            "changed": len(plan.donated),
+            "effects": len(plan.effects),
+            "differentiable": plan.differentiable,
+            **({} if known is None else known.cost()),
+        }
 
     def call(self, leaves: list[Tensor]) -> Any:
         plan = self._plan
@@ -185,11 +197,38 @@ class Entry:
 
 def trace(function: Callable[..., Any], backend: Backend, call: Any, leaves: list[Tensor]) -> Entry:
     """Compiles ``function`` for one signature. Leaves every Tensor as it was, also when it fails."""
+    natives = [leaf._native for leaf in leaves]
     with _tracing_lock:
-        plan = _discover(function, backend, call, leaves)
-        program = Program(_body(function, backend, call, plan, [_requires(leaf) for leaf in leaves]))
-        run = _differentiable(plan, program) if plan.differentiable else _plain(backend, plan, program, leaves)
-        return Entry(backend, plan, run)
+        plan, program = planned(function, backend, call, natives, [_requires(leaf) for leaf in leaves])
+        if plan.differentiable:
+            return Entry(backend, plan, differentiable(plan, program))
+        executable = backend.compiler.build(*groups(plan, program, natives))
+        return Entry(backend, plan, plain(backend, plan, executable), executable)
+
+
+def planned(
+    function: Callable[..., Any], backend: Backend, call: Any, natives: list[Native], requires: list[bool]
+) -> tuple[Plan, Program]:
+    """What ``function`` touches when it is called with these natives, and itself as a program of them."""
+    with _tracing_lock:
+        plan = _discover(function, backend, call, natives, requires)
+        return plan, Program(_body(function, backend, call, plan, requires))
+
+
+def groups(
+    plan: Plan, program: Program, natives: list[Native]
+) -> tuple[Pure, list[Native], list[Native], list[Native]]:
+    """The program and its operands as a compiler takes them.
+
+    One with effects, of which any may raise, is given all state to read, so that it is there unchanged until they
+    are done.
+    """
+    donated = [slot.holder()._native for slot in plan.donated]
+    kept = [slot.holder()._native for slot in plan.kept]
+    if not plan.effects:
+        return program, natives, donated, kept
+    count = len(donated)
+    return lambda leaves, _, kept: program(leaves, kept[:count], kept[count:]), natives, [], [*donated, *kept]
 
 
 def _requires(tensor: Tensor) -> bool:
@@ -203,9 +242,10 @@ def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
             engine_of(argument).require_grad(argument, True)
 
 
-def _discover(function: Callable[..., Any], backend: Backend, call: Any, leaves: list[Tensor]) -> Plan:
+def _discover(
+    function: Callable[..., Any], backend: Backend, call: Any, leaves: list[Native], requires: list[bool]
+) -> Plan:
     plan = Plan()
-    requires = [_requires(leaf) for leaf in leaves]
 
     def run(natives: list[Native]) -> list[Native]:
         arguments = [wrap(native) for native in natives]
@@ -225,7 +265,7 @@ def _discover(function: Callable[..., Any], backend: Backend, call: Any, leaves:
             for found in tracer.touched.values():
                 found.restore()
 
-    backend.compiler.discover(run, [leaf._native for leaf in leaves])
+    backend.compiler.discover(run, leaves)
     return plan
 
 
@@ -319,51 +359,29 @@ def _act(effects: list[tuple[int, Act]], results: list[Tensor]) -> None:
         act([backends_by_type[type(tensor._native)].to_numpy(tensor._native) for tensor in tensors])
 
 
-def _plain(backend: Backend, plan: Plan, pure: Program, leaves: list[Tensor]) -> Callable[..., Any]:
+def plain(backend: Backend, plan: Plan, program: Executable) -> Callable[..., Any]:
     """Results carry no gradient: a training step, or inference."""
-    compiler = backend.compiler
-    donated = [slot.holder()._native for slot in plan.donated]
-    kept = [slot.holder()._native for slot in plan.kept]
-    arguments = [leaf._native for leaf in leaves]
-    if plan.effects:
-        return _undonated(plan, compiler.build(_regrouped(pure, len(donated)), arguments, [], [*donated, *kept]))
-    program = compiler.build(pure, arguments, donated, kept)
-    exclusive, copy = compiler.exclusive, compiler.copy
+    exclusive, copy = backend.compiler.exclusive, backend.compiler.copy
 
     def run(arguments: list[Tensor]) -> list[Tensor]:
+        natives = [argument._native for argument in arguments]
+        kept = [slot.holder()._native for slot in plan.kept]
         donated = []
-        for slot in plan.donated:
-            holder = slot.holder()
-            if getattr(holder, "_shared", False) or not exclusive(holder._native):
-                donated.append(copy(holder._native))
-            else:
-                donated.append(holder._native)
-        natives = program(
-            [argument._native for argument in arguments],
-            donated,
-            [slot.holder()._native for slot in plan.kept],
-        )
-        return [wrap(native) for native in natives]
+        if plan.effects:
+            kept = [*(slot.holder()._native for slot in plan.donated), *kept]
+        else:
+            for slot in plan.donated:
+                holder = slot.holder()
+                if getattr(holder, "_shared", False) or not exclusive(holder._native):
+                    donated.append(copy(holder._native))
+                else:
+                    donated.append(holder._native)
+        return [wrap(native) for native in program(natives, donated, kept)]
 
     return run
 
 
-def _regrouped(pure: Program, count: int) -> Pure:
-    """``pure`` with the state that it changes first among the state that it is given to read."""
-    return lambda leaves, _, kept: pure(leaves, kept[:count], kept[count:])
-
-
-def _undonated(plan: Plan, program: Pure) -> Callable[..., Any]:
-    """A program with effects, one of which may raise: the state is there unchanged until they are done."""
-
-    def run(arguments: list[Tensor]) -> list[Tensor]:
-        held = [slot.holder()._native for slot in (*plan.donated, *plan.kept)]
-        return [wrap(native) for native in program([argument._native for argument in arguments], [], held)]
-
-    return run
-
-
-def _differentiable(plan: Plan, program: Program) -> Callable[..., Any]:
+def differentiable(plan: Plan, program: Program) -> Callable[..., Any]:
     """Results carry gradients out: the program is an op like any other, with a compiled pullback."""
     names = ("leaves", "donated", "kept")
     parameters = tuple(Parameter(name, ParameterKind.SEQUENCE, required=True, keyword=False) for name in names)

@@ -17,7 +17,6 @@ from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
 from unified.errors import BackendMismatchError, CompileError, LeakedTensorError, TracedValueError
 
-
 Act = Callable[[list[Any]], None]
 """What is done with values, as numpy arrays, once a program has computed them."""
 
@@ -185,8 +184,9 @@ class StateTracer:
         if self.sealed:
             raise CompileError(
                 "un.debug was called in the backward pass of a compiled function whose results carry gradients out "
-                f"(in a hook, or in a Function's backward).\n  at {user_line()}\n  That pass is a program of its own, "
-                "which shows nothing: call backward() inside the compiled function, or run it under un.disable_compile()"
+                f"(in a hook, or in a Function's backward).\n  at {user_line()}\n  That pass is a program of its "
+                "own, which shows nothing: call backward() inside the compiled function, or run it under "
+                "un.disable_compile()"
             )
         with engine_of(tensors[0]).transforms.suspended() if tensors else nullcontext():
             self.effects.append(([wrap(engine_of(tensor).detach(tensor)) for tensor in tensors], act))

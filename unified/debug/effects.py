@@ -185,6 +185,7 @@ def _fields(name: str, template: str, values: Any, named: Any) -> Callable[[list
         text([np.zeros([1] * leaf.ndim, leaf.dtype.numpy) for leaf in leaves])
     except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArgumentError(
-            f"un.debug.{name}: {template!r} does not fit {len(values)} value(s) and the names {sorted(named)}: {error}"
+            f"un.debug.{name}: {template!r} does not fit {len(values)} value(s) and the names {sorted(named)}: "
+            f"{error}"
         ) from error
     return text

@@ -192,9 +192,10 @@ class Optimizer:
         """Drops all gradients, or fills them with zeros, which costs memory and makes no parameter skipped."""
         for group in self.param_groups:
             for param in group["params"]:
-                grad = param.grad
-                if grad is not None:
-                    param.grad = None if set_to_none else grad.detach().zeros_like()
+                if set_to_none:  # unread, or a compiled step would be traced again once there are gradients
+                    param.grad = None
+                elif param.grad is not None:
+                    param.grad = param.grad.detach().zeros_like()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient.
