@@ -22,6 +22,7 @@ from unified._device import device
 from unified._dtype import DType, Number, dtype_named, promote_types, result_type, scalar_dtype
 from unified._index import Axis, AxisKind
 from unified._liveness import Step, peak
+from unified._resident import resident
 from unified._tape import FREED
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "dtype_named",
     "errors",
     "promote_types",
+    "resident",
     "result_type",
     "scalar_dtype",
 ]

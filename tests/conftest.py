@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("UNIFIED_CACHE", "0")  # what is tested is compiled, not remembered
+
 import unified as un
 from unified._dispatch import table
 

@@ -28,6 +28,7 @@ from unified._selection import available_backends, backend, get_backend, set_bac
 from unified._size import Size
 from unified._tensor import Tensor
 from unified.autograd import (
+    checkpoint,
     custom_op,
     enable_grad,
     inference_mode,
@@ -39,6 +40,7 @@ from unified.autograd import (
 from unified.compile import TensorSpec, compile, disable_compile
 from unified.io.files import load, save
 from unified.io.modules import load_model, save_model
+from unified.memory import empty_cache, memory_stats, set_memory_growth
 from unified.ops.arithmetic import *
 from unified.ops.comparison import *
 from unified.ops.complex import *

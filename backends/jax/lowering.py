@@ -60,7 +60,9 @@ class Lowering:
         return self._lowered.as_text() if stage == "lowered" else self._compiled().as_text()
 
     def compile(self):
-        return Executable(self._compiled(), self._wide, self._jitted, self._elsewhere and self._elsewhere[-1])
+        if self._elsewhere is None:
+            return Executable(self._compiled(), self._wide, self._jitted)
+        return Elsewhere(self._compiled(), self._elsewhere[-1])
 
     def _compiled(self):
         with enable_x64(self._wide):
@@ -90,8 +92,8 @@ def _compile_for(function, specs, platform):
 class Executable:
     """Satisfies ``protocol.Executable``."""
 
-    def __init__(self, compiled, wide, jitted, elsewhere) -> None:
-        self._compiled, self._wide, self._jitted, self._elsewhere = compiled, wide, jitted, elsewhere
+    def __init__(self, compiled, wide, jitted) -> None:
+        self._compiled, self._wide, self._jitted = compiled, wide, jitted
 
     def __call__(self, leaves, donated, kept):
         if self._wide:
@@ -103,8 +105,6 @@ class Executable:
         try:
             return self._compiled(leaves, donated, kept)
         except (TypeError, ValueError):  # before it runs: for tensors elsewhere than where it was compiled for
-            if self._elsewhere is not None:
-                raise errors.CompileError(f"this was compiled for a {self._elsewhere}, which is not here") from None
             return self._jitted(leaves, donated, kept)
 
     def cost(self):
@@ -112,6 +112,17 @@ class Executable:
 
     def memory(self):
         return memory(self._compiled)
+
+
+class Elsewhere(Executable):
+    """An executable for hardware that is not here: to look at."""
+
+    def __init__(self, compiled, platform) -> None:
+        super().__init__(compiled, False, None)
+        self._platform = platform
+
+    def __call__(self, leaves, donated, kept):
+        raise errors.CompileError(f"this program was compiled for a {self._platform}, and there is none here")
 
 
 def costs(compiled):

@@ -8,32 +8,11 @@ norm forward and backward takes 2,500 us under one GradientTape and about 100 us
 
 from __future__ import annotations
 
-import contextlib
-import threading
-
 import tensorflow as tf
 
 from unified.backends.tensorflow.dtype import mark_number, scalar
 
 XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
-
-
-class _Tracing(threading.local):
-    """What is being traced in this thread."""
-
-    xla = True
-
-    @contextlib.contextmanager
-    def of(self, xla):
-        """Within, a graph for XLA is traced, or one for TensorFlow's executor."""
-        previous, self.xla = self.xla, xla
-        try:
-            yield
-        finally:
-            self.xla = previous
-
-
-tracing = _Tracing()
 
 
 class Programs:
@@ -96,8 +75,7 @@ class Programs:
             return [tf.convert_to_tensor(r) for r in results if r is not None]
 
         specs = [tf.TensorSpec(leaf.shape, leaf.dtype) for leaf in leaves]
-        with tracing.of(jit_compile):
-            concrete = tf.function(flat, jit_compile=jit_compile, autograph=False).get_concrete_function(*specs)
+        concrete = tf.function(flat, jit_compile=jit_compile, autograph=False).get_concrete_function(*specs)
         return flat_call(concrete), _restorer(structure["present"])
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.protocol import errors
-from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call, tracing
+from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call
 from unified.backends.tensorflow.dtype import to_native
-from unified.backends.tensorflow.lowering import Lowering, Text, barrier
+from unified.backends.tensorflow.lowering import Lowering, Text
 
 
 class TensorFlowCompiler:
@@ -46,7 +46,17 @@ class TensorFlowCompiler:
         return tf.TensorSpec(shape, to_native(dtype))
 
     def barrier(self, natives):
-        return barrier(natives, tracing.xla)
+        """Chosen by a condition that never holds, which neither XLA nor TensorFlow's optimiser finds out.
+
+        XLA's own barrier is no help on the CPU, where XLA drops it before it looks for what is computed twice.
+        """
+        sources = [native for native in natives if 0 not in native.shape]
+        if not sources:
+            return natives
+        element = tf.reshape(sources[-1], [-1])[0]  # of a cotangent: the region runs once that is there
+        number = tf.cast(tf.math.real(element) if element.dtype.is_complex else element, tf.int32)
+        odd = tf.equal(tf.bitwise.bitwise_and(number * (number + 1), 1), 1)
+        return [tf.where(odd, tf.zeros_like(native), native) for native in natives]
 
     def is_traced(self, native):
         return not hasattr(native, "numpy")
@@ -74,8 +84,7 @@ class _Executable:
 
     def _compiled(self, jit_compile):
         traced = tf.function(self._flat, jit_compile=jit_compile, autograph=False)
-        with tracing.of(jit_compile):
-            return flat_call(traced.get_concrete_function(*self._specs))
+        return flat_call(traced.get_concrete_function(*self._specs))
 
     def __call__(self, leaves, donated, kept):
         natives = [*leaves, *donated, *kept]

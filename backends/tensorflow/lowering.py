@@ -8,7 +8,6 @@ own order of the steps. XLA's buffers may overlap better, or leave holes.
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 
@@ -170,12 +169,3 @@ def _flops(step, steps):
     if step.opcode in ("reduce", "reduce-window"):
         return math.prod(steps[step.operands[0]].shapes[0])
     return elements
-
-
-def barrier(natives, xla):
-    """The same values, not to be merged with what was computed before: by XLA's own op, or a graph's order."""
-    if xla:
-        ops = importlib.import_module("tensorflow.compiler.tf2xla.ops.gen_xla_ops")
-        return ops.xla_optimization_barrier(natives)
-    with tf.control_dependencies(natives):
-        return [tf.identity(native) for native in natives]
