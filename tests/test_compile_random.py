@@ -52,6 +52,10 @@ class State:
         buffers = {"sum": un.zeros(ROWS, WIDTH), "pair": (un.ones(WIDTH), [un.full((), 0.5)])}
         return cls(layer, norm, nn.Dropout(0.4), optimizer, buffers, un.tensor(0))
 
+    def decay(self) -> un.Tensor:
+        """A term in which every parameter is, so that none is without a gradient; see the expected failure below."""
+        return sum((p * p).mean() for p in [*self.layer.parameters(), *self.norm.parameters()])
+
     def tensors(self) -> list[un.Tensor | None]:
         """All that it holds, in a fixed order, the random state too."""
         parameters = [*self.layer.parameters(), *self.norm.parameters()]
@@ -133,14 +137,14 @@ def program(state: State, names: list[str], ending: str, twice: bool) -> Callabl
         y = x
         for name in names:
             y = STATEMENTS[name](state, y)
-        loss = (y * y).mean() + 0.1 * (state.layer.weight * state.layer.weight).mean()
+        loss = (y * y).mean() + 0.1 * state.decay()
         if ending == "backward" or ending == "step":
             loss.backward()
         if ending == "step":
             state.optimizer.step()
             if twice:
                 state.optimizer.zero_grad()
-                state.layer(x).square().mean().backward()
+                (state.layer(x).square().mean() + state.decay()).backward()
                 state.optimizer.step()
         if ending == "write argument":
             x.mul_(0.5)
@@ -207,3 +211,21 @@ def test_random_programs_agree(name):
 
     with un.backend(name):
         programs()
+
+
+@pytest.mark.xfail(reason="parameters of a group share a step count, which is not parted within a trace", strict=True)
+def test_a_parameter_without_a_gradient_keeps_its_step_count_compiled():
+    """Eager steps give skipped parameters a count of their own (`Optimizer._part`); compiled ones do not."""
+    with un.backend("jax"):
+        used, idle = nn.Parameter(un.ones(2)), nn.Parameter(un.ones(2))
+        optimizer = un.optim.AdamW([used, idle], lr=0.1)
+
+        @un.compile
+        def step():
+            optimizer.zero_grad()
+            used.sum().backward()
+            optimizer.step()
+
+        step()
+        assert optimizer.state[used]["step"].item() == 1
+        assert optimizer.state[idle]["step"].item() == 0
