@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from unified import _cache as cache
 from unified import errors
@@ -26,10 +26,12 @@ from unified._resident import resident
 from unified._tape import FREED
 
 __all__ = [
+    "AdaptedModule",
     "Axis",
     "AxisKind",
     "Backend",
     "BatchLevel",
+    "Cell",
     "CheckpointReader",
     "Compiler",
     "Executable",
@@ -37,13 +39,19 @@ __all__ = [
     "MemoryManager",
     "cache",
     "peak",
+    "ControlFlow",
     "DType",
     "DualLevel",
     "Engine",
+    "Exported",
     "FREED",
     "FAMILIES",
     "FrontEnd",
+    "Member",
+    "ModuleAdapter",
+    "ModuleExporter",
     "Native",
+    "NativeCall",
     "Natives",
     "Number",
     "OpSpec",
@@ -51,6 +59,7 @@ __all__ = [
     "Pure",
     "ReverseLevel",
     "Step",
+    "Section",
     "Slots",
     "Transforms",
     "device",
@@ -90,6 +99,7 @@ FAMILIES = (
     "order",
     "pooling",
     "random",
+    "recurrent",
     "reduction",
     "resampling",
     "scan",
@@ -112,7 +122,8 @@ class Natives(dict[str, Callable[..., Any]]):
 
     - ``eager``: the result's shape depends on values, so that the op is never compiled alone;
     - ``program``: many kernels, worth one cached program (a backend whose natives run eagerly);
-    - ``unjitted``: kept from XLA, whose kernel is slower.
+    - ``unjitted``: kept from XLA, whose kernel is slower;
+    - ``or composite``: is given the composite before the operands, for those that its kernel does not take.
     """
 
     def __init__(self) -> None:
@@ -242,6 +253,8 @@ class BatchLevel(Protocol):
 
     wraps: bool
     """Whether Tensors within have other values than the natives outside. Every level says so."""
+    constructs: bool
+    """Whether :class:`ControlFlow` takes what is within; else loops and branches are written out. Likewise."""
     size: int
     randomness: str
     drawn: list[Any] | None
@@ -268,6 +281,7 @@ class DualLevel(Protocol):
     """One ``jvp`` while its function runs."""
 
     wraps: bool
+    constructs: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -282,6 +296,7 @@ class ReverseLevel(Protocol):
     """One ``grad`` or ``vjp`` while its function runs, with recording on."""
 
     wraps: bool
+    constructs: bool
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -331,6 +346,9 @@ class Engine(Protocol):
     def detach(self, tensor: Any) -> Native: ...
     def rebind(self, tensor: Any, result: Any) -> None: ...
     def replace(self, tensor: Any, native: Native) -> None: ...
+    def replace_all(self, tensors: Sequence[Any], natives: Sequence[Native]) -> None:
+        """The same for many Tensors and the first of ``natives``, which are fresh and lie in no graph."""
+
     def set_anomaly(self, enabled: bool) -> None:
         """Notes, or stops to note, which line of the user's records what."""
 
@@ -358,7 +376,9 @@ class Engine(Protocol):
         retain_graph: bool,
         create_graph: bool,
         inputs: Sequence[Any] | None = None,
-    ) -> None: ...
+    ) -> None:
+        """Adds to the gradients of the leaves, or of ``inputs``; None as a cotangent is 1, of a single element."""
+
     def gradients(
         self,
         roots: Sequence[Any],
@@ -393,10 +413,41 @@ class Lowering(Protocol):
     def compile(self) -> Executable: ...
 
 
+Section = Callable[[list[Native]], list[Native]]
+"""A branch or a loop's body: a function of all natives that it needs, differentiable by nobody but the front end."""
+
+
+class ControlFlow(Protocol):
+    """Control flow by values while the compiler traces: the framework's constructs over flat lists."""
+
+    def switch(self, index: Native, branches: Sequence[Section], operands: list[Native]) -> list[Native]:
+        """The branch at ``index``, clamped; two branches may have a bool for an index, False first."""
+
+    def while_loop(
+        self, condition: Section, body: Section, carry: list[Native], constants: list[Native]
+    ) -> list[Native]:
+        """``carry`` after ``body`` has been applied while ``condition`` holds; both get carry, then constants."""
+
+    def scan(
+        self,
+        body: Section,
+        carry: list[Native],
+        xs: list[Native],
+        constants: list[Native],
+        length: int,
+        reverse: bool,
+    ) -> tuple[list[Native], list[Native]]:
+        """A loop over slices along dimension 0, at least one.
+
+        ``body`` gets carry, slices and constants; it returns the next carry, then what is stacked.
+        """
+
+
 class Compiler(Protocol):
     """The static path: one :data:`Pure` function becomes one program of the framework's compiler."""
 
     description: str
+    control_flow: ControlFlow
 
     def discover(self, function: Callable[[list[Native]], list[Native]], leaves: list[Native]) -> None:
         """Runs ``function`` once without computing anything, so that the front end sees what it touches."""
@@ -424,17 +475,35 @@ class Compiler(Protocol):
     def is_traced(self, native: Native) -> bool:
         """Whether this is a value inside some trace, without elements."""
 
+    def scope(self) -> Any:
+        """The innermost trace at work, or None."""
+
+    def within(self, scope: Any) -> AbstractContextManager[Any]:
+        """Works in that trace, which is one around the innermost, for what :meth:`abstract` makes."""
+
+    def made_in(self, native: Native, scope: Any) -> bool:
+        """Whether this is a value inside that trace, and not inside one around it."""
+
     def stop_gradient(self, native: Native) -> Native:
         """The same value, constant to the framework's own derivative."""
 
     def signature(self, native: Native) -> tuple[Any, ...]:
         """(shape, dtype, ...): hashable, equal where one program serves both."""
 
-    def exclusive(self, native: Native) -> bool:
-        """Whether the buffer may be consumed: nobody holds it but one Tensor and the caller's one reference."""
+    donates: bool
+    """Whether a program consumes the buffers of the state that it changes."""
 
-    def copy(self, native: Native) -> Native:
-        """The same value in a buffer of its own."""
+    def claim(self, natives: list[Native], shared: list[bool]) -> None:
+        """Puts a copy in the place of each native that somebody else holds, so that its buffer may be consumed.
+
+        One is exclusive if it is not ``shared`` and held by one Tensor and this list alone.
+        """
+
+    def number(self, value: float, wide: bool) -> Native:
+        """A Python float as a 0-d input of a program, in 64 bits if ``wide``."""
+
+    def as_number(self, traced: Native) -> Native:
+        """That input inside the program, where promotion goes on treating it as a Python number."""
 
 
 @runtime_checkable
@@ -478,6 +547,91 @@ class Backend(Protocol):
     def versions(self) -> Mapping[str, str]: ...
     def compilers(self) -> Mapping[str, str]:
         """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""
+
+
+class Cell(Protocol):
+    """The place where a framework's own module keeps one of its tensors, and a Tensor of ours has its value."""
+
+    def read(self, held: Native) -> Native:
+        """The tensor there: ``held``, which we saw last, unless the framework has changed it since."""
+
+    def write(self, native: Native) -> None:
+        """Puts a tensor there."""
+
+
+class Member(NamedTuple):
+    """A tensor of a framework's own module."""
+
+    name: str
+    """Dotted, by the modules it lies in."""
+    cell: Cell
+    native: Native
+    is_parameter: bool
+    trains: bool
+
+
+class NativeCall(Protocol):
+    """One way to call a module: the op ``native_module``'s static argument."""
+
+    adapted: AdaptedModule
+    training: bool
+
+    def arguments(self, leaves: Sequence[Native]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The positional and the named ones."""
+
+    def results(self, leaves: Sequence[Any], rebuild: Callable[[list[Any]], Any], states: list[Any]) -> list[Any]:
+        """What the op returns: the tensors among the output's ``leaves``, then the new ``states``."""
+
+
+class AdaptedModule(Protocol):
+    """A framework's own module, as the front end sees it."""
+
+    module: Any
+    members: Sequence[Member]
+    parts: Mapping[str, bool]
+    """The modules in it that have a mode of their own, by dotted name, and whether it is that of training."""
+
+    def set_training(self, part: str, mode: bool) -> None: ...
+    def program(self) -> Any:
+        """What the op needs of the module beside its tensors, in the present mode."""
+
+
+Exported = Callable[
+    [Mapping[str, Native], tuple[Any, ...], Mapping[str, Any], Any], tuple[Any, Mapping[str, Any], Any]
+]
+"""A Module of ours as a function of natives: of tensors by name, arguments and random state, None for our own.
+
+Returns the output, the buffers that have changed, and the random state.
+"""
+
+
+@runtime_checkable
+class ModuleAdapter(Protocol):
+    """A backend whose framework has modules that can be ours."""
+
+    def adapt_module(self, module: Any) -> AdaptedModule:
+        """The framework's module for us; raises ``OperandError`` for anything else."""
+
+
+@runtime_checkable
+class ModuleExporter(Protocol):
+    """A backend whose framework can have ours as its own."""
+
+    def export_module(
+        self,
+        state: Mapping[str, tuple[Native, bool | None]],
+        run: Exported,
+        set_training: Callable[[bool], Any],
+        random: Any,
+    ) -> tuple[Any, Mapping[str, Cell]]:
+        """A module of the framework's own around ``run``, and where it keeps each tensor.
+
+        Args:
+            state: tensors by dotted name, and whether each is trained; None for a buffer.
+            run: what it computes.
+            set_training: told of its mode.
+            random: the random state, for a framework whose programs must be handed it.
+        """
 
 
 @runtime_checkable

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,7 +14,7 @@ from hypothesis import settings
 os.environ.setdefault("UNIFIED_CACHE", "0")  # what is tested is compiled, not remembered
 
 import unified as un
-from unified._dispatch import table
+from tests.room import make_room
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None)
@@ -39,24 +37,7 @@ def backend(request: pytest.FixtureRequest) -> str:
         yield name
 
 
-_MOST_MEMORY, _MOST_MAPS = 5e9, 20_000
-"""Bytes, and mappings of memory, from which the programs that earlier modules compiled are let go.
-
-Thousands of them add up to 15 GB, and XLA crashes where the system grants no more mappings (65,530 on Linux).
-"""
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _room() -> Iterator[None]:
     yield
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    if resident > _MOST_MEMORY or Path("/proc/self/maps").read_text().count("\n") > _MOST_MAPS:
-        import jax
-        import torch
-
-        for op in table.values():
-            op.implementations.clear()
-            op._derived.clear()
-        jax.clear_caches()
-        torch._dynamo.reset()
-        gc.collect()
+    make_room()

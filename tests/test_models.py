@@ -6,39 +6,29 @@ two transformer blocks.
 
 from __future__ import annotations
 
-import sys
-import types
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 import unified as un
 import unified.nn.functional as F
+from tests.twins import in_torch
 from unified import nn
-from unified.models import GPT, MLP, DigitsCNN, GPTConfig
-
-_MODELS = Path(__file__).parents[1] / "models"
-
-
-def _in_torch(name: str) -> types.ModuleType:
-    source = (_MODELS / f"{name}.py").read_text().replace("unified", "torch")
-    module = types.ModuleType(f"torch_{name}")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(source, name, "exec"), module.__dict__)
-    return module
+from unified.models import GPT, MLP, DigitsCNN, GPTConfig, LSTMClassifier, ResNet, TranslationTransformer
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(np.array(value.detach().numpy())) for name, value in model.state_dict().items()}
 
 
-def _agree(model: nn.Module, twin: torch.nn.Module, x: np.ndarray, y: np.ndarray, classes: int) -> None:
+def _agree(
+    model: nn.Module, twin: torch.nn.Module, x: np.ndarray | tuple[np.ndarray, ...], y: np.ndarray, classes: int
+) -> None:
     """Logits and every parameter's gradient, in training mode."""
     twin.load_state_dict(_weights(model))
-    expected = twin(torch.tensor(x))
-    logits = model(un.tensor(x))
+    inputs = x if isinstance(x, tuple) else (x,)
+    expected = twin(*[torch.tensor(each) for each in inputs])
+    logits = model(*[un.tensor(each) for each in inputs])
     np.testing.assert_allclose(logits.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
     torch.nn.functional.cross_entropy(expected.reshape(-1, classes), torch.tensor(y).long().reshape(-1)).backward()
     F.cross_entropy(logits.reshape(-1, classes), un.tensor(y).reshape(-1)).backward()
@@ -55,19 +45,53 @@ def test_mlp(backend: str) -> None:
     un.manual_seed(0)
     draw = np.random.default_rng(0)
     x, y = draw.standard_normal((8, 5)).astype(np.float32), draw.integers(0, 3, 8).astype(np.int32)
-    _agree(MLP(5, (16, 8), 3), _in_torch("mlp").MLP(5, (16, 8), 3), x, y, 3)
+    _agree(MLP(5, (16, 8), 3), in_torch("mlp").MLP(5, (16, 8), 3), x, y, 3)
 
 
 def test_digits_cnn(backend: str) -> None:
     un.manual_seed(0)
     draw = np.random.default_rng(0)
     x, y = draw.random((4, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
-    _agree(DigitsCNN(dropout=0.0), _in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
+    _agree(DigitsCNN(dropout=0.0), in_torch("cnn").DigitsCNN(dropout=0.0), x, y, 10)
+
+
+def test_lstm(backend: str) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    tokens, lengths = draw.integers(0, 9, (3, 5)).astype(np.int32), np.array([2, 5, 3], np.int32)
+    made = (
+        LSTMClassifier(9, 4, 6, 3, 2, bidirectional=True),
+        in_torch("lstm").LSTMClassifier(9, 4, 6, 3, 2, 0, True),
+    )
+    y = draw.integers(0, 3, 3).astype(np.int32)
+    _agree(*made, tokens, y, 3)
+    for model in made:
+        model.zero_grad()
+    _agree(*made, (tokens, lengths), y, 3)
+
+
+def test_translation_transformer(backend: str) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    source, target = draw.integers(1, 9, (2, 5)).astype(np.int32), draw.integers(0, 7, (2, 5)).astype(np.int32)
+    source[0, 3:] = 0
+    options = {"width": 8, "heads": 2, "layers": 1, "hidden": 12, "context": 6, "dropout": 0.0, "padding": 0}
+    twin = in_torch("transformer").TranslationTransformer(9, 7, **options)
+    _agree(TranslationTransformer(9, 7, **options), twin, (source, target[:, :-1]), target[:, 1:], 7)
+
+
+@pytest.mark.parametrize("small_images", [True, False])
+def test_resnet(backend: str, small_images: bool) -> None:
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    x, y = draw.standard_normal((4, 3, 32, 32)).astype(np.float32), draw.integers(0, 10, 4).astype(np.int32)
+    sizes = ((2, 1, 1, 1), 10, small_images, 4)
+    _agree(ResNet(*sizes), in_torch("resnet").ResNet(*sizes), x, y, 10)
 
 
 def test_gpt(backend: str) -> None:
     un.manual_seed(0)
-    module = _in_torch("gpt")
+    module = in_torch("gpt")
     config = GPTConfig.tiny()
     ids = np.random.default_rng(0).integers(0, config.vocabulary, (2, config.context + 1)).astype(np.int32)
     _agree(GPT(config), module.GPT(module.GPTConfig.tiny()), ids[:, :-1], ids[:, 1:], config.vocabulary)

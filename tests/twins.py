@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -78,3 +82,15 @@ def to_torch(value):
     if isinstance(value, (list, tuple)):
         return type(value)([to_torch(member) for member in value])
     return torch.tensor(value.numpy()) if isinstance(value, un.Tensor) else value
+
+
+_MODELS = Path(__file__).parents[1] / "models"
+
+
+def in_torch(name: str) -> types.ModuleType:
+    """``models/<name>.py`` as a user of PyTorch would have it: the same text, with ``torch`` read for ``unified``."""
+    source = (_MODELS / f"{name}.py").read_text().replace("unified", "torch")
+    module = types.ModuleType(f"torch_{name}")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    exec(compile(source, name, "exec"), module.__dict__)
+    return module

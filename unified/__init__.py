@@ -38,6 +38,7 @@ from unified.autograd import (
     set_grad_enabled,
 )
 from unified.compile import TensorSpec, compile, disable_compile
+from unified.control_flow import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from unified.io.files import load, save
 from unified.io.modules import load_model, save_model
 from unified.memory import empty_cache, memory_stats, set_memory_growth
@@ -71,6 +72,9 @@ from unified.func import vmap
 
 from unified import io  # isort: skip
 from unified import debug  # isort: skip
+from unified import interop  # isort: skip
+from unified.interop import from_dlpack
+from unified.nn.bridges import to_flax, to_torch
 from unified.nn.functional import (
     adaptive_avg_pool1d,
     adaptive_max_pool1d,
@@ -97,15 +101,19 @@ from unified.nn.functional.normalization import (
     rms_norm,
 )  # fmt: skip
 from unified.nn.functional.sampling import grid_sampler_2d, grid_sampler_3d
+from unified.nn.functional_model import Input, Model
+from unified.nn.picture import plot_model
 from unified.random import (
     Generator,
     bernoulli,
     default_generator,
+    fork_rng,
     get_rng_state,
     initial_seed,
     manual_seed,
     multinomial,
     normal,
+    poisson,
     rand,
     rand_like,
     randint,

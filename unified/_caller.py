@@ -202,11 +202,10 @@ def _source(parameters: tuple[Parameter, ...], single: bool) -> str:
     names = "(" + "".join(f"{p.name}, " for p in parameters) + ")"
     tensors = [i for i, p in enumerate(parameters) if p.kind is not ParameterKind.STATIC]
     general = f"return apply(op, {names})"
-    simple = not any(p.kind is ParameterKind.SEQUENCE for p in parameters) and single
-    if not tensors or not simple:
+    if any(p.kind is ParameterKind.SEQUENCE for p in parameters):
         body.append(general)
     else:
-        body += _fast_path(parameters, tensors, names, general)
+        body += _fast_path(parameters, tensors, names, general, single)
     lines = [f"def make(op, implementations):\n    def caller({', '.join(signature)}):"]
     lines += [f"        {line}" for line in body]
     lines.append("        if 0: op, implementations")  # every caller closes over both, whatever it uses
@@ -214,13 +213,19 @@ def _source(parameters: tuple[Parameter, ...], single: bool) -> str:
     return "\n".join(lines)
 
 
-def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str, general: str) -> list[str]:
-    first = parameters[tensors[0]]
-    body = [f"if tracer is not None or not isinstance({first.name}, Tensor): {general}"]
-    body += [f"native{tensors[0]} = {first.name}._native", f"node = {first.name}._node"]
+def _fast_path(
+    parameters: tuple[Parameter, ...], tensors: list[int], names: str, general: str, single: bool
+) -> list[str]:
     arguments = [p.name for p in parameters]
-    arguments[tensors[0]] = f"native{tensors[0]}"
-    lead = arguments[tensors[0]]
+    if tensors:
+        first = parameters[tensors[0]]
+        arguments[tensors[0]] = lead = f"native{tensors[0]}"
+        key = f"{lead}.__class__"
+        body = [f"if tracer is not None or not isinstance({first.name}, Tensor): {general}"]
+        body += [f"{lead} = {first.name}._native", f"node = {first.name}._node"]
+    else:
+        key = "current_backend()"
+        body = [f"if tracer is not None: {general}"]
     for index in tensors[1:]:
         p = parameters[index]
         arguments[index] = x = f"native{index}"
@@ -238,16 +243,15 @@ def _fast_path(parameters: tuple[Parameter, ...], tensors: list[int], names: str
     for p in parameters:
         if p.kind is ParameterKind.STATIC and p.name not in ("keepdim", "dtype"):
             body.append(f"if {p.name}.__class__ is list: {p.name} = tuple({p.name})")
-    return [
-        *body,
-        f"if node is not None and grad_mode.enabled: {general}",
-        f"try: out = implementations[native{tensors[0]}.__class__]({', '.join(arguments)})",
+    if tensors:
+        body.append(f"if node is not None and grad_mode.enabled: {general}")
+    body += [
+        f"try: out = implementations[{key}]({', '.join(arguments)})",
         f"except Exception as error: raise explain(op, {names}, error) from error",
-        "result = new(Tensor)",
-        "result._native = out",
-        "result._node = None",
-        "return result",
     ]
+    if not single:
+        return [*body, "return wrap_all(op, out)"]
+    return [*body, "result = new(Tensor)", "result._native = out", "result._node = None", "return result"]
 
 
 namespace.update(

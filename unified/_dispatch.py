@@ -8,8 +8,11 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
+
+import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
@@ -34,6 +37,9 @@ class Tracer(Protocol):
     sealed: bool
     """Whether nothing can be deferred any more."""
 
+    padding: Any
+    """Where lengths are dynamic: what has the true shapes and interprets ops; else None."""
+
     def applies(self) -> bool: ...
     def touch(self, tensor: Any) -> None: ...
     def made(self, tensor: Any) -> None: ...
@@ -41,6 +47,7 @@ class Tracer(Protocol):
     def write_grad(self, tensor: Any) -> None: ...
     def read_flag(self, owner: Any, value: bool) -> None: ...
     def differentiate(self) -> None: ...
+    def at_end(self, release: Callable[[], None]) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
     def defer(self, tensors: Sequence[Any], act: Callable[[list[Any]], None]) -> None: ...
 
@@ -60,6 +67,8 @@ def wrap(native: Native) -> Tensor:
 def apply(op: Op, args: Sequence[Any]) -> Any:
     """The general path: any mixture of operands, recording on the tape and telling the tracer."""
     tracer = tracing()
+    if tracer is not None and tracer.padding is not None:
+        return tracer.padding.apply(op, args)
     natives: list[Any] = []
     first: Any = None
     accessed = grad_mode.accessed
@@ -80,6 +89,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         unwrapped = []
         for index, member in enumerate(members):
             if not isinstance(member, _tensor_class):
+                if isinstance(member, np.generic):
+                    member = member.item()
                 if not parameter.takes(member):
                     raise _explain(op, args, _not_a_tensor(op, parameter, member))
                 unwrapped.append(member)
@@ -114,8 +125,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
     node_ = None
     if mask and grad_mode.enabled:
         width = len(result) if isinstance(result, (tuple, list)) else 1
-        if op.idempotent:
-            natives[0] = result
+        if op.by_result is not None:
+            natives[0], op = result, op.by_result
         node_ = Call(op, natives, key, tuple(mask), tuple(parents), width)
         if grad_mode.anomaly or grad_mode.computed is not None:
             node_.where = user_line()
@@ -161,9 +172,17 @@ def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
 def _wrap_results(op: Op, result: Any, node: Node | None, kind: Any) -> Any:
     if not isinstance(result, (tuple, list)):
         return _attach(wrap(result), node, 0, kind)
-    outputs = [
-        None if native is None else _attach(wrap(native), node, index, kind) for index, native in enumerate(result)
-    ]
+    outputs = _wrap_all(op, result)
+    if node is not None:
+        for index, output in enumerate(outputs):
+            if output is not None:
+                _attach(output, node, index, kind)
+    return outputs
+
+
+def _wrap_all(op: Op, natives: Sequence[Native]) -> Any:
+    """The results of an op that returns several, outside of any graph of the tape."""
+    outputs = [None if native is None else wrap(native) for native in natives]
     return tuple(outputs) if op.returns is tuple else op.returns(*outputs)
 
 
@@ -297,6 +316,29 @@ state_epoch = Epoch()
 module_hooks = Epoch()
 """Counts registered and removed hooks of Modules, which any compiled function may call."""
 
+_replaced: dict[int, int] = {}
+
+
+def note_replaced(tensors: Iterable[Any]) -> None:
+    """Says that these Tensors have made room for others in a Module, where compiled programs may have found them."""
+    state_epoch.bump()
+    for tensor in tensors:
+        _replaced[id(tensor)] = state_epoch.value
+        weakref.finalize(tensor, _replaced.pop, id(tensor), None).atexit = False
+
+
+def replaced_since(tensor: Any, epoch: int) -> bool:
+    """Whether that was said of ``tensor`` after ``state_epoch`` had this value."""
+    return _replaced.get(id(tensor), 0) > epoch
+
+
+def padding() -> Any:
+    """What interprets ops on Tensors of dynamic length in this thread, or None."""
+    if _caller.namespace["tracer"] is None:
+        return None
+    tracer = tracing()
+    return None if tracer is None else tracer.padding
+
 
 def tracing() -> Tracer | None:
     """The tracer at work in this thread, or None."""
@@ -308,6 +350,8 @@ class _Idle:
     """In the tracer's place it makes callers take the general path, where nothing is traced."""
 
     sealed = False
+
+    padding = None
 
     def applies(self) -> bool:
         return False
@@ -354,6 +398,7 @@ def op(
     indices: Indices | None = None,
     composite: bool = False,
     idempotent: bool = False,
+    by_result: Callable[..., Any] | None = None,
     name: str | None = None,
 ) -> Callable[[Function], Function]: ...
 def op(
@@ -367,6 +412,7 @@ def op(
     indices: Indices | None = None,
     composite: bool = False,
     idempotent: bool = False,
+    by_result: Callable[..., Any] | None = None,
     name: str | None = None,
 ) -> Any:
     """Declares an op. Its parameters' kinds come from the annotations (see ``_caller``).
@@ -380,6 +426,8 @@ def op(
         composite: the body is the implementation wherever a backend has no native of this name.
         idempotent: ``f(f(x)) == f(x)`` and ``f'(f(x)) == f'(x)`` in its first operand, as for relu: the tape then
             keeps the result, which the next op keeps too, and not the operand.
+        by_result: (result, cotangent) to the operand's cotangent, in ops, of an op of one operand: the tape then
+            keeps the result as well. PyTorch saves it too, in the same ops.
         name: the op's name where a :func:`front` function has taken the declared one.
     """
 
@@ -391,7 +439,12 @@ def op(
         entry = Op(op_name, parameters, returns)
         entry.check = check
         entry.indices = indices
-        entry.idempotent = idempotent
+        if idempotent:
+            entry.by_result = entry
+        elif by_result is not None:
+            entry.by_result = entry.recorded_by_result()
+            pull = entry.by_result.pullback(((0, -1),))
+            pull.composite = _lift(pull, lambda result, cotangents: (by_result(result, *cotangents),))
         entry.methods = (*methods, f"{op_name}_") if inplace else tuple(methods)
         entry.variadic = variadic
         if composite:
@@ -458,5 +511,5 @@ def bind_tensor_class(tensor_class: type[Any]) -> None:
 
 _caller.namespace.update(
     apply=apply, explain=_explain, grad_mode=grad_mode, tracer=None,
-    new=_new, current_backend=current_backend,
+    new=_new, current_backend=current_backend, wrap_all=_wrap_all,
 )  # fmt: skip

@@ -80,6 +80,10 @@ class TapeEngine:
     def replace(self, tensor: Tensor, native: Native) -> None:
         tensor._native = native
 
+    def replace_all(self, tensors: Sequence[Tensor], natives: Sequence[Native]) -> None:
+        for tensor, native in zip(tensors, natives, strict=False):
+            tensor._native = native
+
     def hooks(self, tensor: Tensor) -> dict[int, Hook]:
         found: dict[int, Hook] = tensor._node.hooks_of(tensor._output)
         return found
@@ -115,7 +119,7 @@ class TapeEngine:
     def backward(
         self,
         roots: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
+        cotangents: Sequence[Tensor | None],
         retain_graph: bool,
         create_graph: bool,
         inputs: Sequence[Tensor] | None = None,
@@ -150,7 +154,7 @@ class TapeEngine:
     def gradients(
         self,
         roots: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
+        cotangents: Sequence[Tensor | None],
         inputs: Sequence[Tensor],
         retain_graph: bool,
         create_graph: bool,
@@ -194,7 +198,7 @@ class TapeEngine:
     def _walk(
         self,
         roots: Sequence[Tensor],
-        cotangents: Sequence[Tensor],
+        cotangents: Sequence[Tensor | None],
         retain_graph: bool,
         create_graph: bool,
         targets: frozenset[Node] | None,
@@ -204,7 +208,8 @@ class TapeEngine:
         for root, cotangent in zip(roots, cotangents, strict=True):
             if root._node is None:
                 raise AutogradError("a Tensor that does not require grad has no graph to go back through")
-            starts.append((root._node, root._output, cotangent if create_graph else cotangent._native))
+            given = root.detach().ones_like() if cotangent is None else cotangent
+            starts.append((root._node, root._output, given if create_graph else given._native))
         pull, add = _algebra(create_graph)
         # within a level of func the caller's mode stays: what is not recorded there may be recorded outside
         with recording(create_graph or (grad_mode.enabled and any(depth(root) for root in roots))):
@@ -317,8 +322,7 @@ def _pull_tensors(node: Node, cotangents: list[Any], wanted: Sequence[bool] | No
     args = [wrap(a) if _is_native(a) else a for a in args]
     for (position, index), (parent, output) in zip(node.mask, node.parents, strict=True):
         operand = args[position] if index < 0 else args[position][index]
-        operand._node = parent
-        operand._output = output
+        operand._node, operand._output = (node, 0) if node.op.of_result else (parent, output)
     mask = node.mask if wanted is None else _chosen(node.mask, wanted)
     return _spread(apply(node.op.pullback(mask), (*args, cotangents)), wanted)
 
@@ -349,7 +353,7 @@ def _add_tensors(first: Tensor, second: Tensor) -> Tensor:
     return total
 
 
-_TAPE = TapeEngine()
+TAPE = TapeEngine()
 
 
 class _Front:
@@ -393,7 +397,7 @@ registry.on_load(_connect)
 
 def engine_of(tensor: Any) -> Engine:
     """The engine that differentiates this Tensor: its backend's own, else the tape's."""
-    engine: Engine = backends_by_type[type(tensor._native)].engine or _TAPE
+    engine: Engine = backends_by_type[type(tensor._native)].engine or TAPE
     return engine
 
 
@@ -426,12 +430,15 @@ def require(tensor: Any, position: int) -> None:
         raise AutogradError(f"inputs[{position}] does not require grad; call x.requires_grad_() before using it")
 
 
-def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
-    """The cotangent backward starts with: ones for a single element, else what the caller gave.
+def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor | None:
+    """The cotangent backward starts with: what the caller gave, or None, which says 1, for a single element.
 
     Raises:
         AutogradError: the root does not require grad, or ``gradient`` is missing or misshapen.
     """
+    tracer = tracing()
+    if tracer is not None:
+        tracer.touch(root)
     if not root.requires_grad:
         raise AutogradError(
             "backward on a Tensor that does not require grad: nothing it was computed from requires grad, "
@@ -448,8 +455,7 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
                 f"backward on a Tensor of shape {tuple(root.shape)}: only a single element has an implicit "
                 "gradient; reduce it first (x.sum().backward()) or pass gradient= of that shape"
             )
-        ones: Tensor = root.detach().ones_like()
-        return ones
+        return None
     if not _is_tensor(gradient):
         raise OperandError(f"gradient must be a Tensor, not {type(gradient).__name__}")
     if gradient.shape != root.shape:
@@ -462,7 +468,6 @@ def root_cotangent(root: Any, gradient: Tensor | None) -> Tensor:
         raise AutogradError(
             f"gradient is {gradient.dtype.name}, the Tensor {root.dtype.name}: both must be complex, or none"
         )
-    tracer = tracing()
     if tracer is not None:
         tracer.touch(gradient)
     return gradient

@@ -47,8 +47,18 @@ _ARRAY = Axis(AxisKind.ARRAY)
 _INT = Axis(AxisKind.INT)
 
 
+def bounds(key: slice, size: int) -> tuple[int, int, int]:
+    """``key.indices(size)`` for a step forward, in arithmetic that a ``size`` of a class of its own passes on."""
+    start, stop, step = key.start, key.stop, key.step
+    ends = []
+    for end, default in ((start, 0), (stop, size)):
+        place = default if end is None else end if isinstance(end, int) else operator.index(end)
+        ends.append(min(max(place + size if place < 0 else place, 0), size))
+    return ends[0], ends[1], 1 if step is None else operator.index(step)
+
+
 def _slice(key: slice, size: int) -> tuple[Axis, list[int]]:
-    start, stop, step = key.indices(size)
+    start, stop, step = key.indices(size) if size.__class__ is int else bounds(key, size)
     if step <= 0:
         raise OperandError(f"slice step must be greater than zero, got {step}; use un.flip to reverse an axis")
     length = max(0, -(-(stop - start) // step))

@@ -38,11 +38,21 @@ def active() -> list[Any]:
     return _stack.levels
 
 
+def outside(tensor: Tensor) -> Tensor:
+    """All examples of it along leading dimensions, the outermost level's first."""
+    tensor = tensor.detach()
+    for level in reversed(active()):
+        taken = level.take(tensor)
+        tensor = taken[0] if isinstance(taken, tuple) else taken
+    return tensor
+
+
 class Level:
     """One ``vmap`` or ``jvp`` while its function runs. A value whose level is over refuses to be used."""
 
     name = ""
     wraps = True
+    constructs = True
     value: type[Value]
 
     def __init__(self) -> None:

@@ -78,8 +78,8 @@ class Op:
     """One entry of the table. Satisfies ``protocol.OpSpec``."""
 
     __slots__ = (
-        "_derived", "caller", "check", "composite", "idempotent", "implementations", "indices", "mask", "methods",
-        "name", "parameters", "primal", "returns", "static", "transform", "variadic", "whole_program",
+        "_derived", "by_result", "caller", "check", "composite", "implementations", "indices", "mask", "methods",
+        "name", "of_result", "parameters", "primal", "returns", "static", "transform", "variadic", "whole_program",
     )  # fmt: skip
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], returns: Any) -> None:
@@ -96,7 +96,10 @@ class Op:
         self.methods: tuple[str, ...] = ()
         self.variadic = False
         self.whole_program = False
-        self.idempotent = False
+        self.by_result: Op | None = None
+        """What the tape records in this op's place, with the result in the place of its first operand."""
+        self.of_result = False
+        """Whether its operand, on the tape, is what its own call gave."""
         self.implementations = _Implementations(self)
         self.caller: Callable[..., Any] | None = None
         self._derived: dict[tuple[str, Mask], Op] = {}
@@ -151,6 +154,18 @@ class Op:
         """The op (*arguments, cotangents) -> cotangents of the operands that ``mask`` names."""
         return self._derive("pullback", mask, f"{self.name}_backward", "cotangents")
 
+    def recorded_by_result(self) -> Op:
+        """An op for ``by_result``, whose pullback (result, cotangents) is yet to be given a composite."""
+        kept = Op(self.name, self.parameters, None)
+        kept.of_result = True
+        pull = Op(f"{self.name}_backward_by_result", self._with("cotangents"), tuple)
+        kept._derived["pullback", ((0, -1),)] = pull
+        return kept
+
+    def _with(self, last: str | None) -> tuple[Parameter, ...]:
+        added = () if last is None else (Parameter(last, ParameterKind.SEQUENCE, required=True, keyword=False),)
+        return (*self.parameters, *added)
+
     def pushforward(self, mask: Mask) -> Op:
         """The op (*arguments, tangents of the operands that ``mask`` names) -> outputs, then their tangents."""
         return self._derive("pushforward", mask, f"{self.name}_forward", "tangents")
@@ -181,8 +196,7 @@ class Op:
     def _derive(self, transform: str, mask: Mask, name: str, last: str | None) -> Op:
         found = self._derived.get((transform, mask))
         if found is None:
-            added = () if last is None else (Parameter(last, ParameterKind.SEQUENCE, required=True, keyword=False),)
-            found = Op(name, (*self.parameters, *added), self.returns if last is None else tuple)
+            found = Op(name, self._with(last), self.returns if last is None else tuple)
             found.transform, found.mask = transform, mask
             if self.whole_program and transform == "pullback":
                 found.composite = cast(Any, self.composite).derive(mask)  # by what is recorded within it

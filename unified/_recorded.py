@@ -126,7 +126,11 @@ class Recorded:
     def detach(self) -> Tensor:
         """The same value, outside of any graph."""
         self._touch()
-        return wrap(engine_of(self).detach(self))
+        detached = wrap(engine_of(self).detach(self))
+        padding = _dispatch.padding()
+        if padding is not None:
+            padding.aliased(self, detached)
+        return detached
 
     def detach_(self) -> Self:
         """Takes this Tensor out of its graph; returns itself."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 from unified._tape import grad_mode
 from unified.backends import registry
@@ -22,12 +21,20 @@ def record(enabled: bool) -> None:
         engine.set_grad_enabled(enabled)
 
 
-@contextlib.contextmanager
-def recording(enabled: bool) -> Iterator[None]:
-    """The same until the block ends."""
-    previous = grad_mode.enabled
-    record(enabled)
-    try:
-        yield
-    finally:
-        record(previous)
+class recording(contextlib.ContextDecorator):  # noqa: N801  (reads as a statement)
+    """The same until the block ends; a class, since every backward pass enters it."""
+
+    __slots__ = ("_enabled", "_previous")
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+
+    def __enter__(self) -> None:
+        self._previous = grad_mode.enabled
+        record(self._enabled)
+
+    def __exit__(self, *_: object) -> None:
+        record(self._previous)
+
+    def _recreate_cm(self) -> recording:
+        return recording(self._enabled)  # as a decorator, one a call

@@ -3,100 +3,115 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterable, Iterator
-from typing import Any
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, cast
 
+from unified._size import Size
 from unified._tensor import Tensor
 from unified.errors import CompileError
 
-_LEAF = ("leaf",)
+LEAF = ("leaf",)
+"""Where a Tensor stands."""
+
+_MAPPINGS = (dict, OrderedDict, defaultdict)
 _ATOMS = (bool, int, float, complex, str, bytes, type(None))
 
 
 class Static:
     """A Python object that is part of the program: compared by type and value, or by identity."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_key", "value")
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, by_value: bool = False) -> None:
         self.value = value
-
-    def _key(self) -> Hashable:
-        if isinstance(self.value, _ATOMS):
-            return (type(self.value), repr(self.value) if isinstance(self.value, float) else self.value)
-        return id(self.value)
+        self._key: Hashable = id(value)
+        if by_value or isinstance(value, _ATOMS):
+            self._key = (type(value), repr(value) if isinstance(value, (float, complex)) else value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Static) and self._key() == other._key()
+        return isinstance(other, Static) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return hash(self._key)
 
     def __repr__(self) -> str:
         return repr(self.value)
 
 
-def flatten(value: Any, leaves: list[Any], kinds: Any = Tensor) -> Hashable:
+def flatten(value: Any, leaves: list[Any], admit: Callable[[Any, list[Any]], Any] | None = None) -> Hashable:
     """Appends the Tensors in ``value`` to ``leaves`` and describes the rest.
 
-    Containers are tuples (named ones too), lists, dicts and dataclasses; any other object is static. ``kinds``
-    are the types of leaves.
+    Containers are tuples (named ones too), lists, dicts and dataclasses; any other object is static.
+
+    Args:
+        admit: asked about floats and objects, of which it may make leaves or raise; returns their description.
     """
-    if isinstance(value, kinds):
+    kind = type(value)
+    if isinstance(value, Tensor):
         leaves.append(value)
-        return _LEAF
-    if isinstance(value, _ATOMS):
+        return LEAF
+    if kind is tuple or kind is list:
+        return (kind, tuple([flatten(member, leaves, admit) for member in value]))
+    if isinstance(value, _ATOMS) and (admit is None or not isinstance(value, float)):
         return Static(value)
+    if kind in _MAPPINGS or (admit is None and isinstance(value, dict)):
+        rest = value.default_factory if kind is defaultdict else None
+        keys = tuple([Static(key) for key in value])
+        return (kind, keys, Static(rest), tuple([flatten(v, leaves, admit) for v in value.values()]))
     if isinstance(value, (tuple, list)):
-        return (type(value), tuple([flatten(member, leaves, kinds) for member in value]))
-    if isinstance(value, dict):
-        return (
-            dict,
-            tuple([Static(key) for key in value]),
-            tuple([flatten(v, leaves, kinds) for v in value.values()]),
-        )
+        return (kind, tuple([flatten(member, leaves, admit) for member in value]))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = tuple(field.name for field in dataclasses.fields(value))
-        return (type(value), names, tuple([flatten(getattr(value, name), leaves, kinds) for name in names]))
-    return Static(value)
+        return (kind, names, tuple([flatten(getattr(value, name), leaves, admit) for name in names]))
+    return Static(value) if admit is None else admit(value, leaves)
 
 
 def unflatten(structure: Any, leaves: Iterable[Any]) -> Any:
     """Rebuilds what :func:`flatten` described, with ``leaves`` in the places of the Tensors."""
-    return _rebuilt(structure, iter(leaves))
+    return rebuilt(structure, iter(leaves))
 
 
-def _rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
-    if structure is _LEAF:
+def rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
+    """The same, taking from ``leaves`` what it needs."""
+    if structure is LEAF:
         return next(leaves)
     if isinstance(structure, Static):
         return structure.value
-    kind = structure[0]
-    members = [_rebuilt(member, leaves) for member in structure[-1]]
-    if kind is dict:
-        return {key.value: member for key, member in zip(structure[1], members, strict=True)}
-    if kind is list or kind is tuple:
+    kind: Any = structure[0]
+    members = [rebuilt(member, leaves) for member in structure[-1]]
+    if issubclass(kind, dict):
+        pairs = {key.value: member for key, member in zip(structure[1], members, strict=True)}
+        if kind is defaultdict:
+            return defaultdict(structure[2].value, pairs)
+        return OrderedDict(pairs) if kind is OrderedDict else pairs
+    if kind is list or kind is tuple or kind is Size:
         return kind(members)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        rebuilt = object.__new__(kind)
+    if dataclasses.is_dataclass(kind):
+        instance: Any = object.__new__(cast(Any, kind))
         for name, member in zip(structure[1], members, strict=True):
-            object.__setattr__(rebuilt, name, member)
-        return rebuilt
+            object.__setattr__(instance, name, member)
+        return instance
     if hasattr(kind, "_fields"):
         return kind(*members)
-    if issubclass(kind, (tuple, list)):
-        return kind(members)
     raise CompileError(f"cannot rebuild a {kind.__name__}; return tuples, lists, dicts or dataclasses of Tensors")
 
 
-def difference(old: Any, new: Any) -> str:
-    """In words, what changed between two structures; for the retrace report."""
+def difference(old: Any, new: Any, where: str = "") -> str:
+    """In words, what changed between two structures, the outer one called ``where``; for the retrace report."""
+    return _difference(old, new, where) or f"the nesting of {where or 'the arguments'} changed"
+
+
+def _difference(old: Any, new: Any, where: str) -> str | None:
+    of = f" of {where}" if where else ""
     if isinstance(old, Static) and isinstance(new, Static):
-        return f"a Python value changed from {old!r} to {new!r}"
-    if isinstance(old, tuple) and isinstance(new, tuple) and old[:1] == new[:1] and len(old) == len(new):
-        for first, second in zip(old[-1], new[-1], strict=False):
-            if first != second:
-                return difference(first, second)
+        return f"the Python value{of} changed from {old!r} to {new!r}"
+    if isinstance(old, tuple) and isinstance(new, tuple) and old[:1] == new[:1] and len(old) == len(new) > 1:
         if len(old[-1]) != len(new[-1]):
-            return f"a container changed length from {len(old[-1])} to {len(new[-1])}"
-    return "the nesting of the arguments changed"
+            return f"a container{of} changed length from {len(old[-1])} to {len(new[-1])}"
+        keys = old[1] if len(old) > 2 else range(len(old[-1]))
+        for key, first, second in zip(keys, old[-1], new[-1], strict=True):
+            if first != second:
+                return _difference(first, second, f"{where}.{key}" if isinstance(key, str) else f"{where}[{key!r}]")
+        return f"the keys{of} changed"
+    return None

@@ -97,6 +97,9 @@ class Tensor(Recorded):
     @property
     def shape(self) -> Size:
         """The lengths of its dimensions."""
+        padding = _dispatch.padding()
+        if padding is not None:
+            return padding.shape(self)  # type: ignore[no-any-return]
         return Size(backends_by_type[type(self._native)].shape(self._native))
 
     @property
@@ -212,7 +215,15 @@ class Tensor(Recorded):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.detach().numpy(), dtype=dtype, copy=copy)
 
+    __array_priority__ = 1000
+    """As PyTorch's: an operator with a numpy array on its left is ours to refuse, and its gradient not lost."""
+
     def __dlpack__(self, **options: Any) -> Any:
+        tracer = tracing()
+        if tracer is not None:
+            raise tracer.refuse_value("from_dlpack(x)")
+        if self.requires_grad:
+            raise AutogradError("DLPack carries no gradients: export x.detach()")
         self._shared = True
         return backends_by_type[type(self._native)].to_dlpack(self._native).__dlpack__(**options)
 
@@ -362,10 +373,15 @@ class Tensor(Recorded):
                     "use the method without the trailing underscore"
                 )
             result = result.to(self.dtype)
+        if reshapes and result.shape != self.shape:
+            _dispatch.state_epoch.bump()
         tracer = tracing()
         if tracer is not None:
             tracer.touch(self)
         engine.rebind(self, result)
+        padding = _dispatch.padding()
+        if padding is not None:
+            padding.aliased(result, self)
         if base is not None:
             if tracer is not None:
                 tracer.touch(base)

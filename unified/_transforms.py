@@ -27,6 +27,7 @@ class Reverse:
     """
 
     wraps = False
+    constructs = True
 
     def __init__(self) -> None:
         self._own: set[Node] = set()

@@ -56,6 +56,10 @@ class BackendMismatchError(OpError, TypeError):
     """One operation was given tensors of two backends."""
 
 
+class UninitializedError(OpError, ValueError):
+    """A parameter or buffer was used whose shape waits for a Module's first input."""
+
+
 class UnsupportedOpError(OpError, NotImplementedError):
     """The backend has no native for the operation and it has no composite."""
 
@@ -84,12 +88,24 @@ class FunctionTransformError(UnifiedError, RuntimeError):
     """A function cannot be transformed as ``unified.func`` was asked to, or its values were taken out of it."""
 
 
+class SymbolicTensorError(UnifiedError, TypeError):
+    """A Tensor that stands for what a ``un.Model`` will compute was asked for what it does not have."""
+
+
+class ControlFlowError(UnifiedError, TypeError):
+    """A branch or a loop's body returned what does not fit the other branches or the loop's carry."""
+
+
 class CompileError(UnifiedError, RuntimeError):
     """A function could not be turned into one static program."""
 
 
 class TracedValueError(CompileError, TypeError):
     """Python asked for the value of a Tensor while ``un.compile`` was tracing."""
+
+
+class DynamicLengthError(CompileError, TypeError):
+    """A function does with a dynamic length, or with a dimension of one, what no program for all lengths can do."""
 
 
 class LeakedTensorError(CompileError):
@@ -109,6 +125,10 @@ class StateDictError(UnifiedError, RuntimeError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class MissingToolError(UnifiedError, ImportError):
+    """A package or program that one function needs, and the library itself does not, is not installed."""
 
 
 class CheckpointError(UnifiedError, ValueError):

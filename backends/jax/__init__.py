@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unified.backends.jax import autograd, transforms
+from unified.backends.jax import autograd, bridges, transforms
 from unified.backends.jax import device as _device
 from unified.backends.jax.compile import JaxCompiler
+from unified.backends.jax.control_flow import JaxControlFlow
 from unified.backends.jax.dtype import FROM_NATIVE, enable_x64, is_wide, to_native, wide
 from unified.backends.protocol import Natives, errors
 
@@ -37,6 +38,7 @@ class JaxBackend:
 
     def __init__(self) -> None:
         self.compiler = JaxCompiler()
+        self.compiler.control_flow = JaxControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):
@@ -98,6 +100,12 @@ class JaxBackend:
 
     def from_dlpack(self, exported):
         return jnp.from_dlpack(exported)
+
+    def adapt_module(self, module):
+        return bridges.Adapted(module)
+
+    def export_module(self, state, run, set_training, random):
+        return bridges.export(state, run, set_training, random)
 
     def devices(self):
         return _device.devices()

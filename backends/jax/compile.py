@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import jax
 import jax.numpy as jnp
+from jax._src.core import trace_ctx
 
 from unified.backends.jax.dtype import enable_x64, is_wide, to_native, wide
 from unified.backends.jax.lowering import lower
-
-_OWN_REFERENCES = 4
-"""The Tensor's slot, the caller's expression, our parameter and getrefcount's."""
 
 
 def _chosen(natives):
@@ -32,6 +31,7 @@ class JaxCompiler:
     """Satisfies ``protocol.Compiler``."""
 
     description = "jax.jit"
+    donates = True
 
     def discover(self, function, leaves):
         if wide.used:
@@ -59,14 +59,46 @@ class JaxCompiler:
     def is_traced(self, native):
         return isinstance(native, jax.core.Tracer)
 
+    def scope(self):
+        return trace_ctx.trace
+
+    def within(self, scope):
+        return contextlib.nullcontext()
+
+    def made_in(self, native, scope):
+        return isinstance(native, jax.core.Tracer) and native._trace is scope
+
     def stop_gradient(self, native):
         return jax.lax.stop_gradient(native)
 
     def signature(self, native):
         return (native.shape, native.dtype, native.weak_type)
 
-    def exclusive(self, native):
-        return sys.getrefcount(native) < _OWN_REFERENCES
+    def claim(self, natives, shared):
+        for i, count in enumerate(map(sys.getrefcount, natives)):
+            if count > _EXCLUSIVE or shared[i]:
+                natives[i] = jax.device_put(natives[i], may_alias=False)  # jnp.copy compiles one program a shape
 
-    def copy(self, native):
-        return jax.device_put(native, may_alias=False)  # where jnp.copy would compile a program for each shape
+    def number(self, value, wide):
+        if not wide:
+            return jnp.asarray(value)
+        with enable_x64(True):
+            return jnp.asarray(value)
+
+    def as_number(self, traced):
+        return traced
+
+
+class _Holder:
+    __slots__ = ("native",)
+
+
+def _references():
+    """How many references the loop in ``claim`` counts to what one slot and its list hold; Pythons differ."""
+    holder = _Holder()
+    holder.native = object()
+    natives = [holder.native]
+    return next(iter(map(sys.getrefcount, natives)))
+
+
+_EXCLUSIVE = _references()

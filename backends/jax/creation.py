@@ -49,7 +49,7 @@ def make_full(size, value, dtype, device):
 def make_arange(start, step, length, dtype, device):
     with _scope(dtype, device):
         number = to_native(dtype).type
-        return _arange(jnp.asarray(number(start)), jnp.asarray(number(step)), length, to_native(dtype))
+        return _arange(number(start), number(step), length, to_native(dtype))
 
 
 @natives

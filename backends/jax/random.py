@@ -43,7 +43,7 @@ def _words(state, count):
     """``count`` words as uint32, and the state after them."""
     seed = jax.lax.bitcast_convert_type(state, jnp.uint32)
     key, other_key = seed[0], seed[1]
-    offset = seed[2].astype(jnp.uint64) | (seed[3].astype(jnp.uint64) << jnp.uint64(32))
+    offset = _offset(seed)
     total = -(-count // 4)
     blocks = offset + jax.lax.iota(jnp.uint64, total)
     first, second = blocks.astype(jnp.uint32), (blocks >> jnp.uint64(32)).astype(jnp.uint32)
@@ -55,9 +55,18 @@ def _words(state, count):
         third, fourth = high ^ fourth ^ other_key, low
         key, other_key = key + jnp.uint32(_WEYL[0]), other_key + jnp.uint32(_WEYL[1])
     words = jnp.stack([first, second, third, fourth], -1).reshape(-1)[:count]
-    after = offset + jnp.uint64(total)
+    return words, _moved(seed, offset, total)
+
+
+def _offset(seed):
+    return seed[2].astype(jnp.uint64) | (seed[3].astype(jnp.uint64) << jnp.uint64(32))
+
+
+def _moved(seed, offset, blocks):
+    """The state of words ``seed`` and that offset after so many blocks."""
+    after = offset + jnp.uint64(blocks)
     counter = jnp.stack([after.astype(jnp.uint32), (after >> jnp.uint64(32)).astype(jnp.uint32)])
-    return words, jax.lax.bitcast_convert_type(jnp.concatenate([seed[:2], counter]), jnp.int32)
+    return jax.lax.bitcast_convert_type(jnp.concatenate([seed[:2], counter]), jnp.int32)
 
 
 def _unit(state, count, dtype):
@@ -184,3 +193,32 @@ def random_multinomial(state, input, num_samples, replacement):
         arrivals = -jnp.log((words.astype(jnp.float64) + 1.0) * 2.0**-32).reshape(rows.shape) / rows
         chosen = jnp.argsort(arrivals, -1, stable=True)[:, :num_samples]
     return chosen.astype(jnp.int32).reshape(shape), after
+
+
+def _seeded(state, count):
+    """A key of JAX's own generator for this state, and the state after ``count`` words."""
+    seed = jax.lax.bitcast_convert_type(state, jnp.uint32)
+    key = jax.random.wrap_key_data(seed[:2], impl="threefry2x32")
+    after = _moved(seed, _offset(seed), -(-count // 4))
+    return jax.random.fold_in(jax.random.fold_in(key, seed[2]), seed[3]), after
+
+
+@_wide
+def native_uniform(state, size, low, span, dtype):
+    key, after = _seeded(state, math.prod(size))
+    unit = jax.random.uniform(key, size, to_native(dtype))
+    return unit * jnp.asarray(span, unit.dtype) + jnp.asarray(low, unit.dtype), after
+
+
+@_wide
+def native_normal(state, size, mean, std, dtype):
+    key, after = _seeded(state, math.prod(size))
+    normal = jax.random.normal(key, size, to_native(dtype))
+    return normal * jnp.asarray(std, normal.dtype) + jnp.asarray(mean, normal.dtype), after
+
+
+@_wide
+def native_mask(state, like, size, threshold):
+    key, after = _seeded(state, math.prod(size))
+    kept = jax.random.bernoulli(key, jnp.asarray(threshold, jnp.float32) * jnp.float32(2.0**-24), size)
+    return kept.astype(like.dtype), after

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow import autograd, transforms
+from unified.backends.tensorflow import autograd, bridges, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
+from unified.backends.tensorflow.control_flow import TensorFlowControlFlow
 from unified.backends.tensorflow.dtype import FROM_NATIVE, to_native
 
 _EAGER = type(tf.constant(0))
@@ -37,6 +38,7 @@ class TensorFlowBackend:
 
     def __init__(self) -> None:
         self.compiler = TensorFlowCompiler()
+        self.compiler.control_flow = TensorFlowControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):
@@ -96,6 +98,9 @@ class TensorFlowBackend:
 
     def from_dlpack(self, exported):
         return tf.experimental.dlpack.from_dlpack(exported.__dlpack__())
+
+    def adapt_module(self, module):
+        return bridges.Adapted(module)
 
     def devices(self):
         return _device.devices()

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from unified.backends.protocol import errors
 from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call
-from unified.backends.tensorflow.dtype import to_native
+from unified.backends.tensorflow.dtype import mark_number, to_native
 from unified.backends.tensorflow.lowering import Lowering, Text
 
 
@@ -14,6 +14,7 @@ class TensorFlowCompiler:
     """Satisfies ``protocol.Compiler``."""
 
     description = "tf.function(jit_compile=True)"
+    donates = False
 
     def discover(self, function, leaves):
         def traced(*natives):
@@ -61,17 +62,29 @@ class TensorFlowCompiler:
     def is_traced(self, native):
         return not hasattr(native, "numpy")
 
+    def scope(self):
+        return tf.compat.v1.get_default_graph()
+
+    def within(self, scope):
+        return scope.as_default()
+
+    def made_in(self, native, scope):
+        return self.is_traced(native) and native.graph is scope
+
     def stop_gradient(self, native):
         return tf.stop_gradient(native)
 
     def signature(self, native):
         return (tuple(native.shape), native.dtype)
 
-    def exclusive(self, native):
-        return True
+    def claim(self, natives, shared):
+        pass
 
-    def copy(self, native):
-        return tf.identity(native)
+    def number(self, value, wide):
+        return tf.constant(value, tf.float64 if wide else tf.float32)
+
+    def as_number(self, traced):
+        return mark_number(traced, 0.0)
 
 
 class _Executable:

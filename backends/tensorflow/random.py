@@ -26,8 +26,13 @@ def _words(state, count, dtype=tf.uint32):
     offset = tf.bitcast(state[2:], tf.int64)
     counter = tf.stack([tf.bitcast(offset, tf.uint64), tf.zeros([], tf.uint64)])
     words = raw.StatelessRandomUniformFullIntV2(shape=[count], key=key, counter=counter, alg=_PHILOX, dtype=dtype)
-    after = tf.bitcast(offset + tf.constant(-(-count // 4), tf.int64), tf.int32)
-    return words, tf.concat([state[:2], after], 0)
+    return words, _moved(state, count)
+
+
+def _moved(state, count):
+    """The state after ``count`` words."""
+    after = tf.bitcast(tf.bitcast(state[2:], tf.int64) + tf.constant(-(-count // 4), tf.int64), tf.int32)
+    return tf.concat([state[:2], after], 0)
 
 
 def _double(value):
@@ -164,3 +169,22 @@ def random_multinomial(state, input, num_samples, replacement):
 def _stable_argsort(values):
     """Ascending, earlier index first at a tie: what TopK promises of the negated values."""
     return raw.TopKV2(input=-values, k=values.shape[-1], sorted=True)[1]
+
+
+@natives
+def native_uniform(state, size, low, span, dtype):
+    unit = tf.random.stateless_uniform(size, tf.bitcast(tf.reshape(state, [2, 2]), tf.int64), dtype=to_native(dtype))
+    return unit * tf.cast(span, unit.dtype) + tf.cast(low, unit.dtype), _moved(state, math.prod(size))
+
+
+@natives
+def native_normal(state, size, mean, std, dtype):
+    normal = tf.random.stateless_normal(size, tf.bitcast(tf.reshape(state, [2, 2]), tf.int64), dtype=to_native(dtype))
+    return normal * tf.cast(std, normal.dtype) + tf.cast(mean, normal.dtype), _moved(state, math.prod(size))
+
+
+@natives
+def native_mask(state, like, size, threshold):
+    unit = tf.random.stateless_uniform(size, tf.bitcast(tf.reshape(state, [2, 2]), tf.int64))
+    kept = unit < tf.cast(threshold, tf.float32) * tf.constant(2.0**-24, tf.float32)
+    return tf.cast(kept, like.dtype), _moved(state, math.prod(size))

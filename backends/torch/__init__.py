@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import numpy as np
 import torch
-from torch._C._functorch import is_batchedtensor
+from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor
 
 from unified.backends.protocol import Natives, errors
+from unified.backends.torch import bridges
 from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
 from unified.backends.torch.compile import TorchCompiler
+from unified.backends.torch.control_flow import TorchControlFlow
 from unified.backends.torch.dtype import FROM_NATIVE, to_native
 from unified.backends.torch.transforms import TorchTransforms
 
@@ -26,6 +29,7 @@ class TorchBackend:
         self.engine = TorchEngine()
         self.engine.transforms = TorchTransforms(self.engine)
         self.compiler = TorchCompiler()
+        self.compiler.control_flow = TorchControlFlow()
         self.natives = Natives.of(__name__)
 
     def owns(self, kind):
@@ -36,7 +40,7 @@ class TorchBackend:
             return self.compiler.differentiable(op)
         native = self.natives.get(op.name)
         if native is not None:
-            return native
+            return functools.partial(native, op.composite) if self.natives.has(op.name, "or composite") else native
         if op.composite is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the torch backend and no composite")
         return op.guard(op.composite)
@@ -61,11 +65,14 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
-        if is_batchedtensor(native):
-            raise errors.FunctionTransformError(
-                "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
-                "use un.where(condition, a, b) to choose between values, or move this line out of the function"
-            )
+        if is_functorch_wrapped_tensor(native):
+            if is_batchedtensor(native):
+                raise errors.FunctionTransformError(
+                    "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
+                    "use un.where(condition, a, b) to choose between values, or move this line out of the function"
+                )
+            with self.engine.transforms.suspended():  # where unwrapping would wrap again
+                return self.to_numpy(get_unwrapped(native))
         if native.dtype is torch.bfloat16:
             bits = native.detach().contiguous().view(torch.int16)  # numpy shares the memory, as for other dtypes
             return bits.numpy(force=True).view(FROM_NATIVE[torch.bfloat16].numpy)
@@ -76,6 +83,12 @@ class TorchBackend:
 
     def from_dlpack(self, exported):
         return torch.from_dlpack(exported)
+
+    def adapt_module(self, module):
+        return bridges.Adapted(module)
+
+    def export_module(self, state, run, set_training, random):
+        return bridges.export(state, run, set_training, random)
 
     def devices(self):
         return _device.devices()

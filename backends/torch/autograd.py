@@ -130,6 +130,16 @@ class TorchEngine:
         else:
             tensor._native = _Reattach.apply(old, native.detach())
 
+    def replace_all(self, tensors, natives) -> None:
+        for tensor, native in zip(tensors, natives, strict=False):
+            old = tensor._native
+            if not old.requires_grad:
+                tensor._native = native
+            elif old.is_leaf and old.grad is None and _holders(old) == 1 and getattr(tensor, "_hooks", None) is None:
+                tensor._native = native.detach().requires_grad_(True)
+            else:
+                self.replace(tensor, native)
+
     def _forward(self, tensor, old) -> None:
         target = weakref.ref(tensor)
 
@@ -212,7 +222,7 @@ class TorchEngine:
         self._run(
             torch.autograd.backward,
             [root._native for root in roots],
-            [cotangent._native for cotangent in cotangents],
+            [None if cotangent is None else cotangent._native for cotangent in cotangents],
             retain_graph=retain_graph,
             create_graph=create_graph,
             inputs=None if inputs is None else [tensor._native for tensor in inputs],
@@ -226,7 +236,7 @@ class TorchEngine:
             torch.autograd.grad,
             [root._native for root in roots],
             [tensor._native for tensor in inputs],
-            [cotangent._native for cotangent in cotangents],
+            [None if cotangent is None else cotangent._native for cotangent in cotangents],
             retain_graph=retain_graph,
             create_graph=create_graph,
             allow_unused=True,

@@ -1,35 +1,51 @@
-"""The static path on PyTorch: ``make_fx`` traces the whole step, backward included, and inductor compiles it."""
+"""The static path on PyTorch: ``make_fx`` traces the whole step, backward included, and inductor compiles it.
+
+The graph has no autograd left in it and its shapes are fixed, so it goes to inductor without Dynamo in front, which
+would trace it once more and check every argument at every call. An optimiser's fused kernel works in place and on all
+parameters at once; inductor would compile it once a parameter. So it is cut off the graph's end, and runs after it.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch._C._functorch import is_functorch_wrapped_tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import make_fx
+import contextlib
+import copy
+import operator
+import sys
+from typing import NamedTuple
 
-from unified.backends.protocol import errors
+import torch
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from unified.backends.protocol import cache, errors
 from unified.backends.torch import device
 from unified.backends.torch.dtype import to_native
-from unified.backends.torch.lowering import Lowering, compiled
+from unified.backends.torch.lowering import Lowering, inductor
+from unified.backends.torch.optim import UPDATE, update_in_place
+
+_OWN_STORAGE = 2
+"""How many hold a storage that nobody else does: the tensor, and the Python object that asks."""
 
 
 class TorchCompiler:
     """Satisfies ``protocol.Compiler``."""
 
-    description = "make_fx + torch.compile"
+    description = "make_fx + inductor"
+    donates = True
 
     def __init__(self) -> None:
         self._modes = []
 
     def discover(self, function, leaves):
-        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            self._modes.append(mode)
-            try:
-                function([self.abstract(leaf) for leaf in leaves])
-            finally:
-                self._modes.pop()
+        mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+        with disable_proxy_modes_tracing(), mode, self.within(mode):
+            function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):
+        while is_functorch_wrapped_tensor(native):
+            native = get_unwrapped(native)
         with unset_fake_temporarily():  # where a detach would convert, and look at the .grad of what is no leaf
             native = native.detach()
         return self._modes[-1].from_tensor(native, static_shapes=True)
@@ -45,7 +61,7 @@ class TorchCompiler:
         first, second = len(leaves), len(leaves) + len(donated)
         natives = [*leaves, *donated, *kept]
         graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]), natives)
-        return Lowering(graph, natives)
+        return Lowering(graph, natives, lambda: compiled(graph, natives, range(first, second)))
 
     def placeholder(self, shape, dtype, place):
         return torch.empty(shape, dtype=to_native(dtype), device=None if place is None else device.to_native(place))
@@ -63,7 +79,7 @@ class TorchCompiler:
             run = programs.get(layout)
             if run is None:
                 graph = trace(lambda natives: op.composite(*_grouped(layout, natives)), flat)
-                run = programs[layout] = compiled(graph)
+                run = programs[layout] = compiled(graph, flat)
             return list(_Program.apply(op, run, layout, *flat))
 
         return program
@@ -71,26 +87,67 @@ class TorchCompiler:
     def is_traced(self, native):
         return isinstance(native, FakeTensor) or is_functorch_wrapped_tensor(native)
 
+    def scope(self):
+        return self._modes[-1] if self._modes else None
+
+    @contextlib.contextmanager
+    def within(self, scope):
+        self._modes.append(scope)
+        try:
+            yield
+        finally:
+            self._modes.pop()
+
+    def made_in(self, native, scope):
+        while is_functorch_wrapped_tensor(native):
+            native = get_unwrapped(native)
+        return isinstance(native, FakeTensor) and native.fake_mode is scope
+
     def stop_gradient(self, native):
         return native.detach()
 
     def signature(self, native):
         return (native.shape, native.dtype, native.device)
 
-    def exclusive(self, native):
-        return True
+    def claim(self, natives, shared):
+        for i, count in enumerate(map(sys.getrefcount, natives)):
+            native = natives[i]
+            if count > _EXCLUSIVE or shared[i] or native._use_count() > 1 or _shares_storage(native):
+                natives[i] = native.detach().clone()
 
-    def copy(self, native):
-        return native.clone()
+    def number(self, value, wide):
+        return torch.tensor(value, dtype=torch.float64 if wide else torch.float32)
+
+    def as_number(self, traced):
+        return traced
+
+
+def _shares_storage(native):
+    return torch._C._storage_Use_Count(native.untyped_storage()._cdata) > _OWN_STORAGE
+
+
+class _Holder:
+    __slots__ = ("native",)
+
+
+def _references():
+    """How many references the loop in ``claim`` counts to what one slot and its list hold; Pythons differ."""
+    holder = _Holder()
+    holder.native = object()
+    natives = [holder.native]
+    return next(iter(map(sys.getrefcount, natives)))
+
+
+_EXCLUSIVE = _references()
 
 
 class _Program(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, op, compiled, layout, *flat):
+    def forward(ctx, op, run, layout, *flat):
         ctx.op, ctx.layout = op, layout
         ctx.save_for_backward(*flat)
         ctx.set_materialize_grads(False)
-        results = _apart(compiled(*flat))
+        results = _apart(run(flat))
         ctx.mark_non_differentiable(*[r for r in results if not (r.is_floating_point() or r.is_complex())])
         return results
 
@@ -131,3 +188,129 @@ def _is_question(target):
     """Whether an op answers with no tensor: one of autograd's own checks, which inductor does not take."""
     schema = getattr(target, "_schema", None)
     return schema is not None and bool(schema.returns) and all("Tensor" not in str(r.type) for r in schema.returns)
+
+
+# ---- from a graph to a program ----------------------------------------------------------------------------------
+
+
+class Update(NamedTuple):
+    """One that was cut off: the places of its operands among the values of a call."""
+
+    places: list
+    """Of the gradients, and of the numbers."""
+    decoupled: bool
+    targets: list
+    """Of the arguments that it writes to."""
+
+
+def compiled(graph, natives, owned=range(0)):
+    """The program of a graph: a function of a list of natives.
+
+    Args:
+        graph: from ``trace``.
+        natives: examples of its arguments.
+        owned: positions of arguments whose buffers the program may write to.
+    """
+    graph = torch.fx.GraphModule(graph, copy.deepcopy(graph.graph))  # inductor takes what it is given apart
+    _forget_autograd(graph)
+    updates, results = _cut_updates(graph, owned)
+    graph.recompile()
+    examples = [native.detach() for native in natives]
+    strides = [example.stride() for example in examples]
+    options = None if cache.enabled() else {"fx_graph_cache": False}
+    inductor("config")
+    with torch.no_grad():
+        run = torch._inductor.compile(graph, examples, options=options)
+
+    def program(natives):
+        values = []
+        for native, stride in zip(natives, strides, strict=True):
+            if native.requires_grad:
+                native = native.detach()
+            if native.stride() != stride:  # the program's code has them in it
+                fresh = torch.empty_strided(native.shape, stride, dtype=native.dtype, device=native.device)
+                native = fresh.copy_(native)
+            values.append(native)
+        with torch.no_grad():
+            values += run(*values)
+            for update in updates:
+                grads, numbers = ([values[place] for place in group] for group in update.places)
+                update_in_place([values[place] for place in update.targets], grads, numbers, update.decoupled)
+        return [values[place] for place in results]
+
+    return program
+
+
+def _forget_autograd(graph):
+    """Erases the detaches: nothing is recorded here, and each would be a node for inductor to look at."""
+    for node in list(graph.graph.nodes):
+        if node.target is torch.ops.aten.detach.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+
+
+def _cut_updates(graph, owned):
+    """Takes the updates off the graph that may run in place, and adds to its results what they need.
+
+    Returns:
+        The updates, and the place of each of the old results among the values of a call: arguments, then results.
+    """
+    arguments = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    places = {node: place for place, node in enumerate(arguments)}
+    output = next(iter(reversed(graph.graph.nodes)))
+    wanted = list(output.args[0])
+    candidates = [node for node in graph.graph.nodes if node.target is UPDATE]
+    mine = {node for node, place in places.items() if place in owned}
+    cut = [node for node in candidates if _runs_last(node, output, mine)]
+    written = [argument for node in cut for argument in _written(node)]
+    held = {_storage(result) for result in wanted if not _comes_from(result, cut)}
+    if len(set(written)) != len(written) or held & {_storage(argument) for argument in written}:
+        return [], list(range(len(arguments), len(arguments) + len(wanted)))
+    results = []  # of the graph without its updates
+
+    def place(node):
+        if node not in places:
+            places[node] = len(arguments) + len(results)
+            results.append(node)
+        return places[node]
+
+    updates = []
+    for node in cut:
+        grads, *_, numbers, decoupled = node.args[1:]
+        updates.append(Update([[place(n) for n in grads], [place(n) for n in numbers]], decoupled, []))
+        updates[-1].targets.extend(places[argument] for argument in _written(node))
+    final = []
+    for result in wanted:
+        if _comes_from(result, cut):
+            source, index = result.args
+            final.append(places[_written(source)[index]])
+        else:
+            final.append(place(result))
+    output.args = (tuple(results),)
+    for node in cut:
+        for user in list(node.users):
+            graph.graph.erase_node(user)
+        graph.graph.erase_node(node)
+    return updates, final
+
+
+def _written(update):
+    """The arguments whose place the results take."""
+    params, _, means, squares, largest = update.args[:5]
+    return [*params, *means, *squares, *largest]
+
+
+def _runs_last(update, output, owned):
+    """Whether its results are the program's alone, in the place of arguments that it owns."""
+    return owned.issuperset(_written(update)) and all(
+        user.target is operator.getitem and all(reader is output for reader in user.users) for user in update.users
+    )
+
+
+def _comes_from(node, updates):
+    return node.target is operator.getitem and node.args[0] in updates
+
+
+def _storage(node):
+    value = node.meta.get("val")  # a constant has none
+    return None if value is None else value.untyped_storage()._cdata

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from unified.backends.protocol import AxisKind, Natives
 
@@ -28,23 +30,51 @@ def _key(operands, recipe):
     return tuple(key)
 
 
+def _has_no_value(operand):
+    return isinstance(operand, FakeTensor) or (
+        isinstance(operand, torch.Tensor) and is_functorch_wrapped_tensor(operand)
+    )
+
+
+def _selected(input, operands, recipe):
+    """The same without those 0-d tensors whose value PyTorch's subscript would ask for in vain; they are applied."""
+    queue = iter(operands)
+    rest, left = [], []
+    dim = 0
+    for axis in recipe:
+        kind, start, _, _ = axis
+        if kind is AxisKind.NEW:
+            rest.append(axis)
+            continue
+        takes = kind in (AxisKind.INT, AxisKind.ARRAY) or (kind is AxisKind.SLICE and start is None)
+        mine = [next(queue)] if takes else []
+        if kind is AxisKind.INT and _has_no_value(mine[0]):
+            input = select_at(input, dim, mine[0])
+            continue
+        rest.append(axis)
+        left += mine
+        dim += 1
+    return input, left, rest
+
+
 @natives
 def index(input, operands, recipe):
+    if any(map(_has_no_value, operands)):
+        input, operands, recipe = _selected(input, operands, recipe)
     return input[_key(operands, recipe)]
 
 
 @natives
 def index_put(input, operands, value, recipe, accumulate):
-    key = _key(operands, recipe)
     result = input.clone(memory_format=torch.contiguous_format)
     if isinstance(value, torch.Tensor) and value.dtype is not input.dtype:
         value = value.to(input.dtype)
-    if accumulate:
-        positions = torch.arange(input.numel(), device=input.device).reshape(input.shape)[key]
+    if accumulate or any(map(_has_no_value, operands)):
+        positions = index(torch.arange(input.numel(), device=input.device).reshape(input.shape), operands, recipe)
         shaped = torch.as_tensor(value, dtype=input.dtype, device=input.device).expand(positions.shape)
-        flat = result.reshape(-1).index_add(0, positions.reshape(-1), shaped.reshape(-1))
-        return flat.reshape(input.shape)
-    result[key] = value
+        put = torch.index_add if accumulate else torch.index_copy
+        return put(result.reshape(-1), 0, positions.reshape(-1), shaped.reshape(-1)).reshape(input.shape)
+    result[_key(operands, recipe)] = value
     return result
 
 

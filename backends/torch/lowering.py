@@ -32,18 +32,11 @@ def inductor(module):
     return importlib.import_module(f"torch._inductor.{module}")
 
 
-def compiled(graph):
-    """Inductor's program for a graph; it looks among what earlier processes have left."""
-    inductor("config")
-    options = None if cache.enabled() else {"fx_graph_cache": False}
-    return torch.compile(graph, fullgraph=True, dynamic=False, options=options)
-
-
 class Lowering:
     """Satisfies ``protocol.Lowering``."""
 
-    def __init__(self, graph, natives) -> None:
-        self._graph, self._natives = graph, natives
+    def __init__(self, graph, natives, build) -> None:
+        self._graph, self._natives, self._build = graph, natives, build
 
     def text(self, stage):
         if stage == "graph":
@@ -53,18 +46,17 @@ class Lowering:
         return _code(self._graph, self._natives)
 
     def compile(self):
-        return Executable(self._graph, compiled(self._graph))
+        return Executable(self._graph, self._build())
 
 
 class Executable:
-    """Satisfies ``protocol.Executable``. Inductor compiles at the first call."""
+    """Satisfies ``protocol.Executable``."""
 
-    def __init__(self, graph, compiled) -> None:
-        self._graph, self._compiled = graph, compiled
+    def __init__(self, graph, run) -> None:
+        self._graph, self._run = graph, run
 
     def __call__(self, leaves, donated, kept):
-        with torch.no_grad():
-            return self._compiled(*[native.detach() for native in (*leaves, *donated, *kept)])
+        return self._run([*leaves, *donated, *kept])
 
     def cost(self):
         return costs(self._graph)

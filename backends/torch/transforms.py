@@ -20,6 +20,7 @@ class _Level:
     """A level that lasts as long as its ``with`` block."""
 
     wraps = True
+    constructs = True
 
     def __init__(self, wrap) -> None:
         self._wrap = wrap
@@ -36,6 +37,9 @@ class _Level:
 
 class Batch(_Level):
     """Satisfies ``protocol.BatchLevel``."""
+
+    constructs = False
+    """Where functorch would batch a higher-order op, the level is not at work within its sections."""
 
     def __init__(self, wrap, size, randomness) -> None:
         super().__init__(wrap)

@@ -19,31 +19,13 @@ from sklearn.datasets import load_digits
 
 import unified as un
 import unified.nn.functional as F
-from unified import nn, optim
+from unified import optim
 from unified.models import DigitsCNN
+from unified.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 BATCH = 64
 RATE = 1e-3
 BACKENDS = ("torch", "jax", "tensorflow")
-
-
-class Average:
-    """The exponential moving average of a model's parameters."""
-
-    def __init__(self, model: nn.Module, decay: float = 0.99) -> None:
-        self.decay = decay
-        self.pairs = [(param.detach().clone(), param) for param in model.parameters()]
-
-    def step(self) -> None:
-        for average, param in self.pairs:
-            average.mul_(self.decay).add_(param.detach() * (1 - self.decay))
-
-    def state_dict(self) -> dict[str, un.Tensor]:
-        return {str(index): average.clone() for index, (average, _) in enumerate(self.pairs)}
-
-    def load_state_dict(self, state: dict[str, un.Tensor]) -> None:
-        for index, (average, _) in enumerate(self.pairs):
-            average.copy_(state[str(index)].to(backend=average.backend))
 
 
 def train(backend: str, folder: Path, until: int, total: int) -> tuple[list[float], np.ndarray]:
@@ -60,7 +42,7 @@ def train(backend: str, folder: Path, until: int, total: int) -> tuple[list[floa
         model = DigitsCNN()
         optimizer = optim.AdamW(model.parameters(), lr=RATE, eps=1e-3)  # eps: rounding noise must not be scaled up
         schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
-        average = Average(model)
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99))
         order = un.Generator(0)
         run = un.io.Checkpointer(
             folder, model=model, optimizer=optimizer, scheduler=schedule, average=average,
@@ -75,8 +57,7 @@ def train(backend: str, folder: Path, until: int, total: int) -> tuple[list[floa
             loss = F.cross_entropy(model(x), y)
             loss.backward()
             optimizer.step()
-            with un.no_grad():
-                average.step()
+            average.update_parameters(model)
             return loss.detach()
 
         losses = []
@@ -88,7 +69,7 @@ def train(backend: str, folder: Path, until: int, total: int) -> tuple[list[floa
             losses.append(step(un.tensor(images[rows]), un.tensor(labels[rows])).item())
             schedule.step()
         run.save(until, position=shuffled)
-        return losses, average.pairs[-2][0].numpy().copy()
+        return losses, list(average.module.parameters())[-2].detach().numpy().copy()
 
 
 def relay(steps: int, backends: Sequence[str] = BACKENDS) -> dict[str, tuple[list[float], np.ndarray]]:

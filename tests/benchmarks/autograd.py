@@ -17,11 +17,11 @@ from tests.benchmarks.timing import paired
 from unified.models.gpt import GPT, GPTConfig
 
 REFERENCES = {
-    "torch": [("torch", "torch", 1.08)],
+    "torch": [("torch", "torch", 1.08), ("torch functions", "torch without its Modules", None)],
     "jax": [("jax", "jax.value_and_grad without jit", 1 / 25), ("torch", "torch eager", 2.0)],
     "tensorflow": [("tensorflow", "tf.GradientTape", 1.1)],
 }
-"""For each backend, whose native code it is held to, what that is, and the ratio of times to stay under."""
+"""For each backend, whose native code it is compared with, what that is, and the ratio of times to stay under."""
 
 PEAK = 1.1
 """The ratio to native PyTorch's peak to stay under, where the tape keeps what PyTorch does."""
@@ -46,10 +46,11 @@ def tiny_gpt(backend: str) -> None:
         for framework, what, target in REFERENCES[backend]:
             native = native_gpt.step(framework, weights, tokens)
             assert abs(ours() - native()) < 1e-4, (ours(), native())
-            calls = (20, 2) if framework == "jax" else (10, 10)
+            calls = (20, 2) if framework == "jax" else (20, 20)
             mine, theirs, ratio = paired(ours, native, calls)
+            limit = "" if target is None else f", target {target:.2f}"
             print(f"{backend:11s} tiny GPT  ours {mine * 1e3:6.2f} ms  {what} {theirs * 1e3:.2f} ms  "
-                  f"ratio {ratio:.3f} (1/{1 / ratio:.1f}), target {target:.2f}")  # fmt: skip
+                  f"ratio {ratio:.3f} (1/{1 / ratio:.1f}){limit}")  # fmt: skip
 
 
 def peak_memory(backend: str) -> None:

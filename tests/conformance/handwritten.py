@@ -66,6 +66,18 @@ def _reduced(reduce: str) -> Callable[..., Any]:
     return lambda x, src: table["reduce_at"].caller(x, _at(0, 2, 2, 4), src, reduce, True)  # type: ignore[misc]
 
 
+def _layer(mode: str, packed: bool = False) -> Callable[..., Any]:
+    """Of the input, the first states and the weights; ``packed`` sequences have lengths 3 and 1."""
+    states = 2 if mode == "lstm" else 1
+
+    def call(input: un.Tensor, *tensors: un.Tensor) -> Any:
+        sizes = _at(2, 1, 1) if packed else None
+        layer = table["recurrent_layer"].caller
+        return layer(input, tensors[:states], tensors[states:], sizes, mode, False)  # type: ignore[misc]
+
+    return call
+
+
 CASES = (
     Case("affine_grid", lambda theta: F.affine_grid(theta, (2, 1, 2, 3), align_corners=False), ((2, 2, 3),)),
     Case("apply_alpha_mask", _seeded(lambda x: F.alpha_dropout(x, 0.5, True)), ((3, 4),)),
@@ -86,13 +98,32 @@ CASES = (
     Case("cube", _op("cube"), ((5,),), complex=True),
     Case("fold", lambda x: F.fold(x, (3, 4), 2), ((1, 4, 6),)),
     Case("frequency_scaled_rows", lambda w: F.embedding(_at(2, 0), w, scale_grad_by_freq=True), ((3, 2),)),
+    Case("gru_cell", _op("gru_cell"), ((2, 2), (2, 3), (9, 2), (9, 3), (9,), (9,))),
     Case("igamma", lambda x: un.igamma(un.full_like(x.detach(), 1.5), x), ((5,),), 0.2, 3.0),
     Case("igammac", lambda x: un.igammac(un.full_like(x.detach(), 1.5), x), ((5,),), 0.2, 3.0),
+    Case(
+        "lstm_cell",
+        lambda x, h, c, *weights: table["lstm_cell"].caller(x, (h, c), *weights),  # type: ignore[misc]
+        ((2, 2), (2, 3), (2, 3), (12, 2), (12, 3), (12,), (12,)),
+    ),
     Case("max_pool", lambda x: F.max_pool1d(x, 2), ((1, 2, 6),)),
     Case("median", lambda x: un.median(x, 1).values, ((3, 4),)),
     Case("nanmedian", lambda x: un.nanmedian(x, 1).values, ((3, 4),)),
+    Case("padded_rows", lambda x: _op("padded_rows", _at(2, 1, 1), 2, 4, 0.5)(x)[0], ((4, 2),)),
+    Case("recurrent_layer", _layer("gru"), ((3, 2, 2), (1, 2, 2), (6, 2), (6, 2), (6,), (6,))),
+    Case("recurrent_layer", _layer("rnn_tanh", packed=True), ((4, 2), (1, 2, 2), (2, 2), (2, 2), (2,), (2,))),
+    Case("recurrent_layer", _layer("rnn_relu"), ((3, 1, 2), (1, 1, 2), (2, 2), (2, 2)), 0.1, 1.0),
+    Case(
+        "recurrent_layer",
+        _layer("lstm", packed=True),
+        ((4, 2), (1, 2, 1), (1, 2, 2), (8, 2), (8, 1), (8,), (8,), (1, 2)),
+    ),
     *[Case("reduce_at", _reduced(reduce), ((5,), (4,))) for reduce in ("sum", "prod", "mean", "amax", "amin")],
     Case("renormalized", lambda w: _op("renormalized", _at(2, 0), 0.5, 2.0)(w), ((3, 2),)),
+    *[
+        Case(f"rnn_{kind}_cell", _op(f"rnn_{kind}_cell"), ((2, 2), (2, 3), (3, 2), (3, 3), (3,), (3,)), 0.1, 1.0)
+        for kind in ("relu", "tanh")
+    ],
     Case("softmin", _op("softmin", 1), ((2, 3),)),
     Case("special_zeta", lambda x: un.special.zeta(un.full_like(x.detach(), 2.5), x), ((5,),), 0.5, 3.0),
     Case("squared_magnitude", _op("squared_magnitude"), ((5,),)),

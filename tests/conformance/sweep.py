@@ -13,6 +13,7 @@ import torch
 
 import unified as un
 from tests.conformance import checks, database, expected, gradchecks, handwritten
+from tests.room import make_room
 
 
 class Step(NamedTuple):
@@ -81,7 +82,10 @@ def run(backend: str, step: Step, names: Sequence[str]) -> list[Result]:
     """Checks each name on one backend. Names without the dtype or without a sample to check are left out."""
     with un.backend(backend):
         passed = _compiled_together(backend, step, names) if step.check == "compiled" else {}
-        results = [passed[name] if name in passed else _check(backend, step, name) for name in names]
+        results = []
+        for name in names:
+            results.append(passed[name] if name in passed else _check(backend, step, name))
+            make_room()
     return [result for result in results if result is not None]
 
 

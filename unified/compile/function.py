@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import sys
 import time
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from unified import _structure as structure
+from unified._device import current_device
 from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
 from unified._tape import grad_mode
-from unified._tensor import Tensor
+from unified.backends import registry
 from unified.backends.protocol import Backend
+from unified.compile.buckets import Buckets, Padded
 from unified.compile.lowered import Inspected
-from unified.compile.program import Entry, trace
+from unified.compile.program import Entry, Request, lock, trace
 from unified.compile.report import Report, words
+from unified.compile.signature import Call, Signature, wrap_numbers
 from unified.errors import BackendMismatchError
 
 RETRACES_BEFORE_WARNING = 8
@@ -27,10 +31,19 @@ RETRACES_BEFORE_WARNING = 8
 class CompiledFunction(Inspected):
     """A function whose calls run as one compiled program per signature. Made by :func:`compile`."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        static_argnames: str | Sequence[str] = (),
+        dynamic: Mapping[str, Mapping[int, str]] | None = None,
+        buckets: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         self._function = function
-        self._entries: dict[Any, list[Entry]] = {}
-        self._latest: tuple[Any, ...] | None = None
+        self._options: dict[str, Any] = {"static_argnames": static_argnames, "dynamic": dynamic, "buckets": buckets}
+        self._signature = Signature(function, static_argnames)
+        self._buckets = Buckets(self._signature, dynamic, buckets) if dynamic else None
+        self._entries: dict[Key, list[Entry]] = {}
+        self._latest: Key | None = None
         self._reasons: list[str] = []
         functools.update_wrapper(self, function, updated=())
 
@@ -41,98 +54,211 @@ class CompiledFunction(Inspected):
         name = f"_compiled_{self._function.__name__}"
         bound = instance.__dict__.get(name)
         if bound is None:
-            bound = CompiledFunction(self._function.__get__(instance, owner))
+            bound = CompiledFunction(self._function.__get__(instance, owner), **self._options)
+            bound._access = (instance, self._function.__name__)
             instance.__dict__[name] = bound
         return bound
+
+    _access: tuple[Any, str] | None = None
+    """The instance and attribute that this is to be had from, for a compiled method."""
+
+    def __reduce__(self) -> tuple[Any, ...] | str:
+        """Pickles as the function; programs are not carried. A decorated function is found by its name."""
+        if self._access is not None:
+            return getattr, self._access
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else (_again, (self._function, self._options))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+        """Compiles the copy of the function (of the Module, of the instance that a method is bound to) anew."""
+        if self._access is not None and id(self._access[0]) in memo:
+            copied = CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
+            copied._access = (memo[id(self._access[0])], self._access[1])
+            return copied
+        return CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
             return self._function(*args, **kwargs)
         if grad_mode.anomaly or grad_mode.uncompiled:  # values can be looked at outside of a program alone
             return self._function(*args, **kwargs)
-        leaves: list[Tensor] = []
-        shape_of_call = structure.flatten((args, kwargs), leaves)
+        leaves: list[Any] = []
+        call = self._signature.flatten(args, kwargs, leaves)
+        numbers = tuple([i for i, leaf in enumerate(leaves) if leaf.__class__ is float])
         backend = self._backend(leaves)
-        signature = backend.compiler.signature
-        key = (
-            backend.name,
-            shape_of_call,
-            tuple([signature(leaf._native) for leaf in leaves]),
-            tuple([engine_of(leaf).requires_grad(leaf) for leaf in leaves]) if grad_mode.enabled else False,
-            grad_mode.computed,
+        if numbers:
+            wrap_numbers(leaves, numbers, backend)
+        padded: Padded | None = None
+        lengths: tuple[int, ...] = ()
+        if self._buckets is not None:
+            padded, lengths = self._buckets.pad(call, leaves, backend)
+        signature, recorded = backend.compiler.signature, grad_mode.enabled
+        requires: Any = False
+        if recorded and leaves:
+            requires_grad = engine_of(leaves[0]).requires_grad
+            requires = tuple([requires_grad(leaf) for leaf in leaves])
+        modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
+        key = Key(
+            backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes, padded
         )
-        entries = self._entries.setdefault(key, [])
-        for entry in entries:
-            if entry.valid():
-                return entry.call(leaves)
-        reason = self._reason(key, entries)
-        started = time.perf_counter()
-        entry = trace(self._function, backend, shape_of_call, leaves)
-        result = entry.call(leaves)
-        entry.seconds = time.perf_counter() - started
-        entry.order = len(self._reasons)
-        entries.append(entry)
+        entries = self._entries.get(key)
+        if entries is not None:
+            for place, entry in enumerate(entries):
+                if entry.valid():
+                    if place:  # the next call most likely wants it too
+                        entries.insert(0, entries.pop(place))
+                    return entry.call(leaves, lengths)
+        return self._trace(key, call, leaves, lengths)
+
+    def _trace(self, key: Key, call: Call, leaves: list[Any], lengths: Sequence[int]) -> Any:
+        backend = registry.load(key.backend)
+        requires = list(key.requires) if key.requires else [False] * len(leaves)
+        natives = [leaf._native for leaf in leaves]
+        request = Request(self._function, backend, call, natives, requires, key.numbers, key.padded)
+        with lock:
+            entries = self._entries.get(key, [])
+            for entry in entries:  # another thread may have been here first
+                if entry.valid():
+                    return entry.call(leaves, lengths)
+            reason = self._reason(key, entries)
+            started = time.perf_counter()
+            entry = trace(request)
+            result = entry.call(leaves, lengths)
+            entry.seconds, entry.reason, entry.number = time.perf_counter() - started, reason, len(self._reasons)
+            self._entries.setdefault(key, []).append(entry)
+            self._latest = key
         self._note(reason)
-        self._latest = key
         return result
 
-    def _backend(self, leaves: list[Tensor]) -> Backend:
-        if not leaves:
-            return current_backend()
-        found = {id(b): b for b in (backends_by_type[type(leaf._native)] for leaf in leaves)}
+    def _backend(self, leaves: list[Any]) -> Backend:
+        found = {backends_by_type[type(leaf._native)].name for leaf in leaves if leaf.__class__ is not float}
         if len(found) > 1:
-            names = sorted(b.name for b in found.values())
+            names = sorted(found)
             raise BackendMismatchError(
-                f"{self._name()}: arguments live on several backends, {' and '.join(names)}; "
+                f"{self._signature.name}: arguments live on several backends, {' and '.join(names)}; "
                 f"move them to one with x.to(backend={names[0]!r})"
             )
-        return next(iter(found.values()))
+        return registry.load(found.pop()) if found else current_backend()
 
-    def _reason(self, key: tuple[Any, ...], entries: list[Entry]) -> str:
+    def _reason(self, key: Key, entries: list[Entry]) -> str:
         latest = self._latest
         if latest is None:
             return "first call"
         if entries:
-            return entries[-1].why_invalid()
-        if latest[0] != key[0]:
-            return f"the backend changed from {latest[0]} to {key[0]}"
-        if latest[1] != key[1]:
-            return structure.difference(latest[1], key[1])
-        for position, (old, new) in enumerate(zip(latest[2], key[2], strict=True)):
+            return max(entries, key=lambda entry: entry.number).why_invalid()
+        if latest.backend != key.backend:
+            return f"the backend changed from {latest.backend} to {key.backend}"
+        if latest.call != key.call:
+            return self._signature.difference(latest.call, key.call)
+        if latest.padded != key.padded:
+            return _bucket(latest.padded, key.padded)
+        places = list(self._signature.places(key.call))
+        for position, (old, new) in enumerate(zip(latest.signatures, key.signatures, strict=True)):
+            if (position in latest.numbers) != (position in key.numbers):
+                return f"{places[position]} changed between a Tensor and a Python float"
             if old != new:
-                before, after = words((old, new))
-                return f"Tensor argument {position} changed from {before} to {after}"
-        if latest[4] != key[4]:
-            return "un.debug.nan_check was switched on or off"
-        return "which arguments require grad, or the grad mode, changed"
+                return f"{places[position]} changed from {_words(old)} to {_words(new)}{_dimension(old, new)}"
+        for what, before, now in zip(_MODES, latest.modes, key.modes, strict=True):
+            if before != now:
+                return f"{what} changed from {before} to {now}"
+        for position, (before, now) in enumerate(zip(latest.requires, key.requires, strict=True)):
+            if before is not now:
+                return f"requires_grad of {places[position]} changed from {before} to {now}"
+        return "a program of this signature is no longer there"
 
     def _note(self, reason: str) -> None:
         self._reasons.append(reason)
-        if len(self._reasons) == RETRACES_BEFORE_WARNING + 1:
+        if len(self._reasons) == RETRACES_BEFORE_WARNING + 2:  # the first trace is none
             warnings.warn(
-                f"{self._name()} has been traced {len(self._reasons)} times; the last reason: {reason}. "
-                "Pass what varies as a Tensor, pad it to a few shapes, or leave it out of the compiled function.",
-                stacklevel=3,
+                f"{self._signature.name} has been retraced {RETRACES_BEFORE_WARNING + 1} times; the last reason: "
+                f"{reason}. Pass what varies as a Tensor or a float, name lengths that vary in dynamic=, pad to a "
+                "few shapes, or leave it out of the compiled function.",
+                stacklevel=4,
             )
-
-    def _name(self) -> str:
-        return getattr(self._function, "__qualname__", type(self._function).__name__)
 
     def explain(self) -> Report:
         """What was compiled, why, and at what cost; ``str()`` and ``print()`` of it say so in words."""
-        found = [(words(key[2]), entry) for key, entries in self._entries.items() for entry in entries]
-        found.sort(key=lambda pair: pair[1].order)
-        facts = [{**entry.describe(), "arguments": shapes} for shapes, entry in found]
-        return Report(self._name(), facts, self._reasons)
+        found = [(words(key.signatures), entry) for key, entries in self._entries.items() for entry in entries]
+        found.sort(key=lambda pair: pair[1].number)
+        facts = [{**entry.describe(), "arguments": shapes, "reason": entry.reason} for shapes, entry in found]
+        return Report(self._signature.name, facts, self._reasons)
 
 
-def compile(function: Callable[..., Any] | None = None) -> Any:
+class Key(NamedTuple):
+    """What calls of one program have in common."""
+
+    backend: str
+    call: Call
+    signatures: tuple[Any, ...]
+    numbers: tuple[int, ...]
+    requires: Any
+    modes: tuple[Any, ...]
+    padded: Padded | None
+
+
+_MODES = ("the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check")
+
+
+def _bucket(old: Padded | None, new: Padded | None) -> str:
+    """Which length came to another bucket."""
+    before = {} if old is None else {name: bounds for name, *bounds in old.names}
+    for name, low, high in () if new is None else new.names:
+        if before.get(name) != [low, high]:
+            was = f"of {before[name][0]} to {before[name][1]}" if name in before else "of a length of 0 or 1"
+            return f"{name} came from the bucket {was} to that of {low} to {high}"
+    return "a dynamic length became 0 or 1"
+
+
+def _words(signature: tuple[Any, ...]) -> str:
+    return f"{getattr(signature[1], 'name', signature[1])} {tuple(signature[0])}".removeprefix("torch.")
+
+
+def _dimension(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
+    """Which dimension changed, where only one did."""
+    changed = [i for i, (a, b) in enumerate(zip(old[0], new[0], strict=False)) if a != b]
+    return f" (dimension {changed[0]})" if len(changed) == 1 and len(old[0]) == len(new[0]) else ""
+
+
+def _again(function: Callable[..., Any], options: dict[str, Any]) -> CompiledFunction:
+    return CompiledFunction(function, **options)
+
+
+def compile(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnames: str | Sequence[str] = (),
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+    buckets: Mapping[str, Sequence[int]] | None = None,
+) -> Any:
     """Compiles a function, a Module or a bound method, whole training steps included, into one program.
 
     The function is traced once per signature: shapes and dtypes of the Tensors in its arguments, its Python
     arguments, and the train/eval flags it reads. Tensors that it reads without having made them become inputs,
     those it rebinds become outputs, however it reaches them; so ``loss.backward(); optimizer.step()`` inside
-    just works. Python's own side effects (prints, appends) happen while tracing only.
+    just works.
+
+    Arguments may be nested in tuples, lists, dicts and dataclasses. A Python float is a 0-d Tensor inside, which
+    takes part in promotion as a number does, so that it may change at every call. Ints, bools, strings, enums and
+    other objects are part of the program: another value is another trace.
+
+    What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
+    prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
+    is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
+    (``state.copy_(value)``). Parameters and buffers of a Module may be replaced.
+
+    Args:
+        function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.
+        static_argnames: parameters that are part of the program although they are floats, or that are compared by
+            value: they must be hashable.
+        dynamic: dimensions whose length varies, by argument, dimension and a name of your own:
+            ``{"x": {0: "batch", 1: "time"}, "batch.y": {0: "batch"}}``. They are padded to a few lengths, with one
+            program for each, and the padding counts in no result: ``x.shape[1]`` is the true length. An op that
+            cannot keep padding out, or Python that needs to know the length, raises DynamicLengthError. Lengths of
+            0 and 1 are programs of their own.
+        buckets: by name, the lengths to pad to; by default powers of two from 8.
 
     Example::
 
@@ -147,7 +273,9 @@ def compile(function: Callable[..., Any] | None = None) -> Any:
     Raises (when called):
         TracedValueError: Python asked for a value, as in ``if x.sum() > 0``; names the line and the way out.
         LeakedTensorError: a Tensor made inside is kept outside and would have no value there.
+        OperandError: an argument is a numpy array, or cannot be compared.
+        DynamicLengthError: see ``dynamic``.
     """
     if function is None:
-        return compile
-    return CompiledFunction(function)
+        return functools.partial(compile, static_argnames=static_argnames, dynamic=dynamic, buckets=buckets)
+    return CompiledFunction(function, static_argnames, dynamic, buckets)

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from unified import _structure as structure
-from unified._device import device as Device
-from unified._dtype import DType, float32
 from unified._engine import engine_of
 from unified._tape import grad_mode
-from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Lowering
-from unified.compile.program import Entry, Plan, Program, differentiable, groups, plain, planned
-from unified.errors import ArgumentError, CompileError, OperandError
+from unified.compile.program import Entry, Plan, Program, Request, differentiable, groups, plain, planned
+from unified.compile.signature import Signature, wrap_numbers
+from unified.compile.spec import TensorSpec
+from unified.errors import ArgumentError, CompileError
 
 STAGES = ("graph", "lowered", "optimized")
-
-
-class TensorSpec:
-    """A Tensor's shape, dtype and device without its elements, for :meth:`CompiledFunction.lower`.
-
-    Args:
-        shape: lengths of all dimensions.
-        requires_grad: whether the Tensor that it stands for does.
-
-    Example: ``step.lower(un.TensorSpec((32, 784)), un.TensorSpec((32,), un.int32))``
-    """
-
-    __slots__ = ("device", "dtype", "requires_grad", "shape")
-
-    def __init__(
-        self,
-        shape: Sequence[int],
-        dtype: DType = float32,
-        device: Device | str | None = None,
-        requires_grad: bool = False,
-    ) -> None:
-        if not isinstance(dtype, DType):
-            raise OperandError(f"TensorSpec: dtype must be a un dtype, not {dtype!r}")
-        if any(not isinstance(length, int) or isinstance(length, bool) or length < 0 for length in shape):
-            raise ArgumentError(f"TensorSpec: a shape is a sequence of lengths, not {tuple(shape)}")
-        self.shape = tuple(shape)
-        self.dtype = dtype
-        self.device = None if device is None else Device(device)
-        self.requires_grad = requires_grad
-
-    def __repr__(self) -> str:
-        return f"TensorSpec({self.shape}, {self.dtype.name})"
 
 
 class Lowered:
@@ -57,10 +23,10 @@ class Lowered:
     """
 
     def __init__(
-        self, backend: Backend, plan: Plan, program: Program, lowering: Lowering, call: Any, signature: list[Any]
+        self, request: Request, plan: Plan, program: Program, lowering: Lowering, signature: Signature
     ) -> None:
-        self._backend, self._plan, self._program, self._lowering = backend, plan, program, lowering
-        self._call, self._signature = call, signature
+        self._request, self._plan, self._program, self._lowering = request, plan, program, lowering
+        self._signature = signature
 
     def as_text(self, stage: str = "lowered") -> str:
         """The program in its framework's own language.
@@ -87,7 +53,7 @@ class Lowered:
         Raises:
             CompileError: it was lowered for hardware whose compiler is not here.
         """
-        return Compiled(self._backend, self._plan, self._program, self._lowering, self._call, self._signature)
+        return Compiled(self._request, self._plan, self._program, self._lowering, self._signature)
 
 
 class Compiled:
@@ -97,13 +63,14 @@ class Compiled:
     """
 
     def __init__(
-        self, backend: Backend, plan: Plan, program: Program, lowering: Lowering, call: Any, signature: list[Any]
+        self, request: Request, plan: Plan, program: Program, lowering: Lowering, signature: Signature
     ) -> None:
-        self._backend, self._call, self._signature = backend, call, signature
+        self._request, self._signature = request, signature
+        self._kinds = [_kind(native) for native in request.leaves]
         self._executable = lowering.compile()
         carries = plan.differentiable
-        run = differentiable(plan, program) if carries else plain(backend, plan, self._executable)
-        self._entry = Entry(backend, plan, run, self._executable)
+        run = differentiable(plan, program) if carries else plain(request.backend, plan, self._executable)
+        self._entry = Entry(request.backend, plan, run, self._executable)
 
     def cost_analysis(self) -> dict[str, float | None]:
         """``flops`` and ``bytes accessed`` of one call; None where the framework cannot tell.
@@ -128,13 +95,18 @@ class Compiled:
         Raises:
             CompileError: they have others, or what the program read from Python has changed since.
         """
-        leaves: list[Tensor] = []
-        call = structure.flatten((args, kwargs), leaves)
-        found = [_signature(leaf._native) for leaf in leaves]
-        if call != self._call or found != self._signature:
-            reason = f"arguments {found} for a program of {self._signature}"
-            if call != self._call:
-                reason = structure.difference(self._call, call)
+        leaves: list[Any] = []
+        call = self._signature.flatten(args, kwargs, leaves)
+        numbers = tuple(i for i, leaf in enumerate(leaves) if leaf.__class__ is float)
+        if numbers == self._request.numbers:
+            wrap_numbers(leaves, numbers, self._request.backend)
+            found = [_kind(leaf._native) for leaf in leaves]
+        else:
+            found = []
+        if call != self._request.call or found != self._kinds:
+            reason = f"arguments {found} for a program of {self._kinds}"
+            if call != self._request.call:
+                reason = self._signature.difference(self._request.call, call)
             raise CompileError(f"this program was compiled for other arguments: {reason}; lower the function again")
         if not self._entry.valid():
             raise CompileError(f"this program does not hold any more: {self._entry.why_invalid()}; lower it again")
@@ -145,12 +117,15 @@ class Inspected:
     """What can be asked of a compiled function without calling it; the part of it that looks and does not run."""
 
     _function: Callable[..., Any]
+    _signature: Signature
+    _backend: Callable[[list[Any]], Backend]
 
     def lower(self, *args: Any, platform: str | None = None, **kwargs: Any) -> Lowered:
         """The program of one signature, traced and not run; no Tensor changes.
 
         Args:
-            args: as a call's, with :class:`TensorSpec` where a Tensor is not at hand.
+            args: as a call's, with :class:`TensorSpec` where a Tensor is not at hand. Dimensions named in
+                ``dynamic`` have the length that is given.
             platform: lower for ``"tpu"`` or ``"cuda"`` on a machine without one. JAX alone can; with libtpu installed
                 it also compiles for a TPU, which is not needed to be here.
 
@@ -162,8 +137,10 @@ class Inspected:
             CompileError: as a call, or the backend lowers for no other platform.
         """
         arguments: list[Any] = []
-        call = structure.flatten((args, kwargs), arguments, (Tensor, TensorSpec))
-        backend: Backend = self._backend([leaf for leaf in arguments if isinstance(leaf, Tensor)])  # type: ignore[attr-defined]
+        call = self._signature.flatten(args, kwargs, arguments)
+        backend = self._backend([leaf for leaf in arguments if not isinstance(leaf, TensorSpec)])
+        numbers = tuple(i for i, leaf in enumerate(arguments) if leaf.__class__ is float)
+        wrap_numbers(arguments, numbers, backend)
         natives, requires = [], []
         for leaf in arguments:
             if isinstance(leaf, TensorSpec):
@@ -172,10 +149,10 @@ class Inspected:
             else:
                 natives.append(leaf._native)
                 requires.append(grad_mode.enabled and engine_of(leaf).requires_grad(leaf))
-        signature = [_signature(native) for native in natives]
-        plan, program = planned(self._function, backend, call, natives, requires)
+        request = Request(self._function, backend, call, natives, requires, numbers)
+        plan, program = planned(request)
         lowering = backend.compiler.lower(*groups(plan, program, natives), platform)
-        return Lowered(backend, plan, program, lowering, call, signature)
+        return Lowered(request, plan, program, lowering, self._signature)
 
     def ir(self, *args: Any, stage: str = "lowered", **kwargs: Any) -> str:
         """The program of one signature as text, without running it: ``lower(...).as_text(stage)``."""
@@ -184,6 +161,6 @@ class Inspected:
         return self.lower(*args, **kwargs).as_text(stage)
 
 
-def _signature(native: Any) -> tuple[Any, ...]:
+def _kind(native: Any) -> tuple[Any, ...]:
     """Shape and dtype; a placeholder is not told from a tensor."""
     return (tuple(native.shape), native.dtype)

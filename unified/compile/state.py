@@ -84,6 +84,12 @@ class Touched:
         return final is not self.grad or final._native is not self.grad_stand_in
 
 
+_NUMBERS = (
+    " Python floats among the arguments are Tensors inside, so that they may change without a retrace; one named in "
+    "un.compile(..., static_argnames=) stays a float, and each of its values is a program of its own."
+)
+
+
 def _is_traced(native: Native) -> bool:
     """Whether it is a value inside this trace, or inside a transform of ``unified.func`` within it."""
     return backends_by_type[type(native)].compiler.is_traced(native)
@@ -92,10 +98,13 @@ def _is_traced(native: Native) -> bool:
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
-    def __init__(self, backend: Backend, arguments: list[Tensor]) -> None:
+    def __init__(self, backend: Backend, arguments: list[Tensor], numbers: bool = False) -> None:
         self.backend = backend
         self.compiler = backend.compiler
         self.arguments = arguments
+        self._numbers = numbers
+        self.padding: Any = None
+        """What interprets ops where lengths are dynamic; see ``padding.py``."""
         self.touched: dict[int, Touched] = {}
         self.flags: list[tuple[Any, bool]] = []
         self.differentiated = False
@@ -105,6 +114,7 @@ class StateTracer:
         self._known: set[int] = set()
         self._constants: dict[int, Tensor] = {}
         self._made: list[weakref.ref[Tensor]] = []
+        self._releases: list[Callable[[], None]] = []
         self._previous: Any = None
 
     def __enter__(self) -> StateTracer:
@@ -171,12 +181,16 @@ class StateTracer:
     def differentiate(self) -> None:
         self.differentiated = True
 
+    def at_end(self, release: Callable[[], None]) -> None:
+        """Calls ``release`` when the trace is complete, for what holds Tensors as long as some graph holds it."""
+        self._releases.append(release)
+
     def refuse_value(self, what: str) -> TracedValueError:
         return TracedValueError(
             f"{what} needs a value, but inside un.compile a Tensor has none yet: the function is traced once, before "
             f"it runs.\n  at {user_line()}\n  Use un.where(condition, a, b) to choose between values, "
             "un.cond / un.while_loop / un.scan / un.switch for control flow that depends on one, or move this line "
-            "out of the compiled function."
+            "out of the compiled function." + (_NUMBERS if self._numbers else "")
         )
 
     def defer(self, tensors: Sequence[Tensor], act: Act) -> None:
@@ -197,7 +211,9 @@ class StateTracer:
         return self.effects
 
     def collect_grads(self) -> None:
-        """Lets engines that deliver gradients late deliver them now."""
+        """Lets engines that deliver gradients late deliver them now, if backward ran."""
+        if not self.differentiated:
+            return
         for found in list(self.touched.values()):
             if found.leaf:
                 self.read_grad(found.tensor)
@@ -205,6 +221,8 @@ class StateTracer:
 
     def check_leaks(self) -> None:
         """Raises LeakedTensorError where a Tensor made in the trace outlives it."""
+        for release in self._releases:
+            release()
         allowed: set[int] = set()
         for found in self.touched.values():
             allowed |= {id(found.tensor), id(getattr(found.tensor, "_grad", None))}

@@ -25,9 +25,24 @@ class ModuleHooks:
         self.backward_pre: dict[int, Hook] = {}
         self.backward: dict[int, Hook] = {}
 
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not (self.forward_pre or self.forward or self.backward_pre or self.backward)
+
 
 everywhere: ModuleHooks | None = None
 """Hooks of every Module, from the first one on."""
+
+
+Recorder = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+_recorder: Recorder | None = None
+
+
+def record_calls(recorder: Recorder) -> None:
+    """Offers every call of a Module to ``recorder(module, args, kwargs)`` first, which may return NotImplemented."""
+    global _recorder
+    _recorder = recorder
+    _for_all()  # calls look at hooks, and so come here
 
 
 def _for_all() -> ModuleHooks:
@@ -35,6 +50,18 @@ def _for_all() -> ModuleHooks:
     if everywhere is None:
         everywhere = ModuleHooks()
     return everywhere
+
+
+_registrations: dict[str, dict[int, Hook]] = {"parameter": {}, "buffer": {}, "module": {}}
+
+
+def registered(kind: str, module: Module, name: str, member: Any) -> Any:
+    """What the hooks of every registration of that kind make of a new member."""
+    for hook in list(_registrations[kind].values()):
+        changed = hook(module, name, member)
+        if changed is not None:
+            member = changed
+    return member
 
 
 class _Gate(Function):
@@ -127,6 +154,12 @@ def _replaced(changed: Any, gradients: tuple[Any, ...], what: str) -> tuple[Any,
 
 def call(module: Module, own: ModuleHooks | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``module.forward`` with the hooks of all Modules and then its own around it."""
+    if _recorder is not None:
+        recorded = _recorder(module, args, kwargs)
+        if recorded is not NotImplemented:
+            return recorded
+        if own is None and everywhere is not None and everywhere.is_empty():
+            return module.forward(*args, **kwargs)
     groups = [hooks for hooks in (everywhere, own) if hooks is not None]
     to_call = {key: entry[0] for group in groups for key, entry in group.forward.items() if entry[2]}
     try:
@@ -187,3 +220,18 @@ def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Calls ``hook(module, grad_input, grad_output)`` after the backward of every Module."""
     return register(_for_all().backward, hook, prepend=False, epochs=OF_MODULE)
+
+
+def register_module_parameter_registration_hook(hook: Hook) -> RemovableHandle:
+    """Calls ``hook(module, name, param)`` for each new parameter; what it returns, unless None, takes its place."""
+    return register(_registrations["parameter"], hook, prepend=False)
+
+
+def register_module_buffer_registration_hook(hook: Hook) -> RemovableHandle:
+    """Calls ``hook(module, name, buffer)`` for each new buffer; what it returns, unless None, takes its place."""
+    return register(_registrations["buffer"], hook, prepend=False)
+
+
+def register_module_module_registration_hook(hook: Hook) -> RemovableHandle:
+    """Calls ``hook(module, name, child)`` for each new child; what it returns, unless None, takes its place."""
+    return register(_registrations["module"], hook, prepend=False)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from unified._dtype import DType
 from unified._tensor import Tensor
+from unified.errors import ShapeError
 from unified.nn import functional as F
+from unified.nn import init as initial
 from unified.nn.module import Module
+from unified.nn.parameter import Parameter
+from unified.ops.creation import empty
 from unified.ops.elementwise import sigmoid, tanh
 
 
@@ -246,33 +253,155 @@ class GLU(Module):
         return f"dim={self.dim}"
 
 
-class Softmax(Module):
+class Threshold(_InPlace):
+    """``input`` above ``threshold``, ``value`` elsewhere."""
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.threshold = threshold
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, activated."""
+        activated: Tensor = F.threshold(input, self.threshold, self.value)
+        return activated
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+
+
+class RReLU(_InPlace):
+    """Leaky ReLU, its slopes drawn from ``[lower, upper)`` while training, and their mean else; Xu et al. (2015)."""
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.lower = lower
+        self.upper = upper
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, activated."""
+        return F.rrelu(input, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
+
+
+class Hardshrink(Module):
+    """0 within ``[-lambd, lambd]``, ``input`` outside."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, activated."""
+        activated: Tensor = F.hardshrink(input, self.lambd)
+        return activated
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"{self.lambd}"
+
+
+class Softshrink(Module):
+    """``input`` moved by ``lambd`` towards 0, and 0 within ``[-lambd, lambd]``."""
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, activated."""
+        return F.softshrink(input, self.lambd)
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"{self.lambd}"
+
+
+class PReLU(Module):
+    """``input`` above 0, a learned ``weight * input`` below; He et al. (2015).
+
+    Args:
+        num_parameters: 1, or one slope for each channel.
+        init: what the slopes start with.
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: DType | None = None
+    ) -> None:
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.init = init
+        self.weight = Parameter(empty(num_parameters, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """All slopes are ``init``."""
+        initial.constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input (N, C, ...)``, activated."""
+        activated: Tensor = F.prelu(input, self.weight)
+        return activated
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"num_parameters={self.num_parameters}"
+
+
+class _Along(Module):
+    """What works along ``dim``; without it along 0 of tensors of 0, 1 or 3 dimensions, else along 1."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def _dim_of(self, input: Tensor) -> int:
+        if self.dim is not None:
+            return self.dim
+        return 0 if input.ndim in (0, 1, 3) else 1
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"dim={self.dim}"
+
+
+class Softmax(_Along):
     """Softmax along ``dim``."""
 
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
-
     def forward(self, input: Tensor) -> Tensor:
         """``input``, activated."""
-        return F.softmax(input, self.dim)
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"dim={self.dim}"
+        return F.softmax(input, self._dim_of(input))
 
 
-class LogSoftmax(Module):
+class LogSoftmax(_Along):
     """Logarithm of the softmax along ``dim``."""
 
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, activated."""
+        return F.log_softmax(input, self._dim_of(input))
+
+
+class Softmin(_Along):
+    """Softmax of ``-input`` along ``dim``."""
 
     def forward(self, input: Tensor) -> Tensor:
         """``input``, activated."""
-        return F.log_softmax(input, self.dim)
+        return F.softmin(input, self._dim_of(input))
 
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return f"dim={self.dim}"
+
+class Softmax2d(Module):
+    """Softmax over the channels of ``(N, C, H, W)`` or ``(C, H, W)``, for each place."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, activated.
+
+        Raises:
+            ShapeError: ``input`` has neither three nor four dimensions.
+        """
+        if input.ndim not in (3, 4):
+            raise ShapeError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        return F.softmax(input, -3)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from unified._dtype import DType
 from unified._tensor import Tensor
-from unified.errors import ArgumentError, ShapeError
+from unified.errors import ArgumentError
 from unified.nn import functional as F
 from unified.nn import init
 from unified.nn.linear import Linear
 from unified.nn.module import Module
 from unified.nn.parameter import Parameter
 from unified.ops.creation import empty
-from unified.ops.elementwise import where
-from unified.ops.linalg import matmul
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """Linear under the name by which PyTorch prints the projection of an attention layer's output."""
 
 
 class MultiheadAttention(Module):
@@ -26,12 +27,20 @@ class MultiheadAttention(Module):
         num_heads: heads, a divisor of it.
         dropout: probability of zeroing an attention weight while training.
         bias: whether the projections have one.
+        add_bias_kv: one key and one value more, both learned.
+        add_zero_attn: one key and one value more, of zeros.
         kdim: features of key, E unless given.
         vdim: features of value, E unless given.
         batch_first: ``(N, L, E)`` instead of ``(L, N, E)``.
 
     Raises:
         ArgumentError: E is no multiple of ``num_heads``.
+
+    Example:
+        >>> x = un.ones(5, 3, 8)
+        >>> output, weights = nn.MultiheadAttention(8, 2)(x, x, x)
+        >>> output.shape, weights.shape
+        (unified.Size([5, 3, 8]), unified.Size([3, 5, 5]))
     """
 
     def __init__(
@@ -40,6 +49,8 @@ class MultiheadAttention(Module):
         num_heads: int,
         dropout: float = 0.0,
         bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
         kdim: int | None = None,
         vdim: int | None = None,
         batch_first: bool = False,
@@ -56,6 +67,7 @@ class MultiheadAttention(Module):
         self.dropout = dropout
         self.batch_first = batch_first
         self.head_dim = embed_dim // num_heads
+        self.add_zero_attn = add_zero_attn
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         packed = self.kdim == embed_dim and self.vdim == embed_dim
         sizes = {"q": embed_dim, "k": self.kdim, "v": self.vdim}
@@ -67,7 +79,9 @@ class MultiheadAttention(Module):
         if not packed:
             self.register_parameter("in_proj_weight", None)
         self.register_parameter("in_proj_bias", Parameter(empty(3 * embed_dim, **place)) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias, device, dtype)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, device, dtype)
+        for name in ("bias_k", "bias_v"):
+            self.register_parameter(name, Parameter(empty(1, 1, embed_dim, **place)) if add_bias_kv else None)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -77,6 +91,9 @@ class MultiheadAttention(Module):
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                init.xavier_normal_(bias)
 
     def forward(
         self,
@@ -105,66 +122,32 @@ class MultiheadAttention(Module):
             ShapeError, DTypeError: the operands do not fit.
             ArgumentError: ``is_causal`` without ``attn_mask``.
         """
-        if is_causal and attn_mask is None:
-            raise ArgumentError("is_causal is a hint about attn_mask, which must be given too")
-        if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
-            raise ShapeError(
-                f"query, key and value must all have 2 or all have 3 dimensions, not {query.ndim}, {key.ndim} "
-                f"and {value.ndim}"
-            )
-        batched = query.ndim == 3
-        if not batched:
-            query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
-            key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-        elif not self.batch_first:
+        swap = self.batch_first and query.ndim == 3
+        if swap and key.ndim == 3 and value.ndim == 3:
             query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
-        q, k, v = self._heads(query, key, value)
-        mask = self._mask(attn_mask, key_padding_mask, query.shape[0], q.dtype)
-        weights = None
-        dropout = self.dropout if self.training else 0.0
-        if need_weights:
-            attended, weights = _weighted(q, k, v, mask, dropout)
-        else:
-            attended = F.scaled_dot_product_attention(q, k, v, mask, dropout)
-        output = self.out_proj(attended.transpose(1, 2).flatten(2))
-        if weights is not None and average_attn_weights:
-            weights = weights.mean(1)
-        if not batched:
-            return output.squeeze(0), None if weights is None else weights.squeeze(0)
-        return output if self.batch_first else output.transpose(0, 1), weights
-
-    def _heads(self, *operands: Tensor) -> list[Tensor]:
-        """The projected query, key and value, each ``(N, heads, length, head_dim)``."""
-        if self.in_proj_weight is not None:
-            matrices = self.in_proj_weight.chunk(3)
-        else:
-            matrices = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        return [
-            F.linear(operand, matrix, bias).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
-            for operand, matrix, bias in zip(operands, matrices, biases, strict=True)
-        ]
-
-    def _mask(self, attn: Tensor | None, padding: Tensor | None, batch: int, dtype: DType) -> Tensor | None:
-        """Both masks as one that is added to the scores ``(N, heads, L, S)``."""
-        if attn is not None:
-            attn = _additive(attn, dtype)
-            if attn.ndim == 3:
-                attn = attn.unflatten(0, (batch, self.num_heads))
-        if padding is not None:
-            padding = _additive(padding, dtype).unsqueeze(1).unsqueeze(1)
-        return padding if attn is None else attn if padding is None else attn + padding
-
-
-def _additive(mask: Tensor, dtype: DType) -> Tensor:
-    if mask.dtype.kind != "b":
-        return mask.to(dtype)
-    return where(mask, mask.zeros_like(dtype=dtype) - math.inf, mask.zeros_like(dtype=dtype))
-
-
-def _weighted(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float
-) -> tuple[Tensor, Tensor]:
-    scores = matmul(query / math.sqrt(query.shape[-1]), key.transpose(-2, -1))
-    weights = F.dropout(F.softmax(scores if mask is None else scores + mask, -1), dropout)
-    return matmul(weights, value), weights
+        output, weights = F.multi_head_attention_forward(
+            query,
+            key,
+            value,
+            self.embed_dim,
+            self.num_heads,
+            self.in_proj_weight,
+            self.in_proj_bias,
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            training=self.training,
+            key_padding_mask=key_padding_mask,
+            need_weights=need_weights,
+            attn_mask=attn_mask,
+            use_separate_proj_weight=self.in_proj_weight is None,
+            q_proj_weight=self.q_proj_weight,
+            k_proj_weight=self.k_proj_weight,
+            v_proj_weight=self.v_proj_weight,
+            average_attn_weights=average_attn_weights,
+            is_causal=is_causal,
+        )
+        return output.transpose(0, 1) if swap else output, weights

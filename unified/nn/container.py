@@ -1,4 +1,4 @@
-"""Modules made of Modules: a chain, a list, a dict; and a list of parameters."""
+"""Modules made of Modules: a chain, a list, a dict."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from unified.errors import ArgumentError, OperandError
 from unified.nn.module import Module, _indent, _layout
-from unified.nn.parameter import Parameter
 
 
 class _Numbered(Module):
@@ -56,6 +56,20 @@ class _Numbered(Module):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._modules.values())
 
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(self._modules.values())
+
+    def __add__(self, other: Iterable[Module]) -> Self:
+        """A new one of the Modules of both, which it shares with them."""
+        joined = self._of(list({str(index): module for index, module in enumerate(self)}.items()))
+        return joined.extend(other)
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
+
     def append(self, module: Module) -> Self:
         """Adds a Module at the end; returns itself."""
         self.add_module(str(len(self)), module)
@@ -101,6 +115,23 @@ class Sequential(_Numbered):
 
     def _of(self, items: list[tuple[str, Module]]) -> Self:
         return type(self)(dict(items))
+
+    def __mul__(self, times: int) -> Self:
+        """A new one that applies the same Modules so many times."""
+        return type(self)(*self._repeated(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        self._renumber(self._repeated(times))
+        return self
+
+    def _repeated(self, times: int) -> list[Module]:
+        if not isinstance(times, int):
+            raise OperandError(f"a Sequential is repeated an int of times, not {type(times).__name__}")
+        if times <= 0:
+            raise ArgumentError(f"a Sequential is repeated a positive number of times, not {times}")
+        return list(self) * times
 
     def forward(self, input: Any) -> Any:
         """The last Module's output."""
@@ -193,42 +224,3 @@ class ModuleDict(Module):
         """Adds or replaces Modules by name."""
         for name, module in modules.items() if isinstance(modules, Mapping) else modules:
             self[name] = module
-
-
-class ParameterList(Module):
-    """A list of Parameters that are registered; plain Tensors in it become Parameters."""
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self.extend(values or ())
-
-    def append(self, value: Any) -> Self:
-        """Adds one at the end; returns itself."""
-        param = value if isinstance(value, Parameter) else Parameter(value)
-        self.register_parameter(str(len(self)), param)
-        return self
-
-    def extend(self, values: Iterable[Any]) -> Self:
-        """Adds several at the end; returns itself."""
-        for value in list(values):
-            self.append(value)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return iter([param for param in self._parameters.values() if param is not None])
-
-    def __getitem__(self, index: int) -> Parameter:
-        return list(self)[index]
-
-    def __setitem__(self, index: int, param: Parameter) -> None:
-        setattr(self, list(self._parameters)[index], param)
-
-    def extra_repr(self) -> str:
-        """Each parameter's dtype and shape on a line of its own."""
-        return "\n".join(
-            f"({index}): Parameter containing: [{param.dtype.name} of size {'x'.join(map(str, param.shape))}]"
-            for index, param in enumerate(self)
-        )

@@ -33,6 +33,18 @@ class Dropout(_Dropout):
         return F.dropout(input, self.p, self.training, self.inplace)
 
 
+class Dropout1d(_Dropout):
+    """While training, zeroes each channel of ``(N, C, L)`` or ``(C, L)`` with probability ``p`` and scales the rest.
+
+    Raises:
+        ArgumentError: ``p`` is no probability.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, thinned while training."""
+        return F.dropout1d(input, self.p, self.training, self.inplace)
+
+
 class Dropout2d(_Dropout):
     """While training, zeroes each channel of ``(N, C, H, W)`` with probability ``p`` and scales the rest.
 
@@ -43,3 +55,41 @@ class Dropout2d(_Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """``input``, thinned while training."""
         return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """While training, zeroes channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)`` as Dropout1d does.
+
+    Raises:
+        ArgumentError: ``p`` is no probability.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, thinned while training."""
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """While training, sets elements to SELU's negative limit with probability ``p``, and keeps mean and variance.
+
+    Klambauer et al., "Self-Normalizing Neural Networks" (2017).
+
+    Raises:
+        ArgumentError: ``p`` is no probability.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, thinned while training."""
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """:class:`AlphaDropout` of whole channels of ``(N, C, ...)``.
+
+    Raises:
+        ArgumentError: ``p`` is no probability.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input``, thinned while training."""
+        return F.feature_alpha_dropout(input, self.p, self.training)

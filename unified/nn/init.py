@@ -4,7 +4,10 @@ returns it; ``generator=`` draws from a generator of your own.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,23 @@ _GAINS = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
 _LINEAR = frozenset({
     "linear", "sigmoid", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
 })  # fmt: skip
+
+
+class _Skipping(threading.local):
+    skips = False
+
+
+_skipping = _Skipping()
+
+
+@contextlib.contextmanager
+def skipped() -> Iterator[None]:
+    """Within, the functions of this module leave their Tensors as they are."""
+    before, _skipping.skips = _skipping.skips, True
+    try:
+        yield
+    finally:
+        _skipping.skips = before
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -57,6 +77,8 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def _overwrite(tensor: Tensor, value: Tensor) -> Tensor:
+    if _skipping.skips:
+        return tensor
     with no_grad():
         return tensor._assign(value)
 
@@ -68,6 +90,8 @@ def _from_host(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform in ``[a, b)``."""
+    if _skipping.skips:
+        return tensor
     with no_grad():
         filled: Tensor = tensor.uniform_(a, b, generator=generator)
     return filled
@@ -75,6 +99,8 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with mean ``mean`` and standard deviation ``std``."""
+    if _skipping.skips:
+        return tensor
     with no_grad():
         filled: Tensor = tensor.normal_(mean, std, generator=generator)
     return filled
@@ -184,6 +210,8 @@ def trunc_normal_(
     """
     if not a <= b or not std > 0:
         raise ArgumentError(f"trunc_normal_: needs a <= b and std > 0, not a={a}, b={b}, std={std}")
+    if _skipping.skips:
+        return tensor
     low, high = (float(np.float32(math.erf((bound - mean) / (std * math.sqrt(2.0))))) for bound in (a, b))
     source = generator_for(tensor, generator)
     with no_grad():
@@ -201,7 +229,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     """
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_ takes at least 2 dimensions, not {tuple(tensor.shape)}")
-    if tensor.numel() == 0:
+    if tensor.numel() == 0 or _skipping.skips:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
     with no_grad():

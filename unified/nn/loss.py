@@ -1,21 +1,32 @@
-"""Losses as Modules; see the functions of the same kind in :mod:`unified.nn.functional`."""
+"""Losses of regression and classification as Modules; see the functions of the same kind in ``nn.functional``.
+
+``size_average`` and ``reduce`` are PyTorch's older spelling of ``reduction``.
+"""
 
 from __future__ import annotations
 
 from unified._tensor import Tensor
+from unified.errors import OperandError
 from unified.nn import functional as F
+from unified.nn.functional._reduction import resolve
 from unified.nn.module import Module
 
 
 class _Loss(Module):
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = reduction
+        self.reduction = resolve(size_average, reduce, reduction)
 
 
 class _WeightedLoss(_Loss):
-    def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
 
 
@@ -40,8 +51,14 @@ class L1Loss(_Loss):
 class SmoothL1Loss(_Loss):
     """Absolute error, squared below ``beta``."""
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -51,28 +68,21 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squared error, linear above ``delta``."""
+    """Squared error, linear above ``delta``; Huber (1964).
+
+    Raises:
+        OperandError: ``delta`` is no number.
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
+        if not isinstance(delta, (float, int)):
+            raise OperandError(f"delta must be a float or int, got: {type(delta).__name__}")
+        super().__init__(reduction=reduction)
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of ``input`` against ``target``."""
         loss: Tensor = F.huber_loss(input, target, self.reduction, self.delta)
-        return loss
-
-
-class KLDivLoss(_Loss):
-    """Kullback-Leibler divergence of log-probabilities from a target distribution."""
-
-    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction)
-        self.log_target = log_target
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss of ``input`` against ``target``."""
-        loss: Tensor = F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
         return loss
 
 
@@ -89,9 +99,14 @@ class BCEWithLogitsLoss(_WeightedLoss):
     """Binary cross entropy of logits."""
 
     def __init__(
-        self, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -105,8 +120,15 @@ class BCEWithLogitsLoss(_WeightedLoss):
 class NLLLoss(_WeightedLoss):
     """Negative log likelihood of log-probabilities ``(N, C, ...)`` and class indices ``(N, ...)``."""
 
-    def __init__(self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
-        super().__init__(weight, reduction)
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -117,17 +139,23 @@ class NLLLoss(_WeightedLoss):
         return loss
 
 
+class NLLLoss2d(NLLLoss):
+    """The older name of :class:`NLLLoss` for images."""
+
+
 class CrossEntropyLoss(_WeightedLoss):
     """Cross entropy of logits ``(N, C, ...)`` and class indices ``(N, ...)`` or probabilities ``(N, C, ...)``."""
 
     def __init__(
         self,
         weight: Tensor | None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 

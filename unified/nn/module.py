@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from unified import _dispatch
-from unified._device import device
 from unified._dispatch import tracing
-from unified._dtype import DType, bfloat16, float16, float32, float64
 from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
-from unified.errors import AutogradError, DTypeError, OperandError
+from unified.errors import ArgumentError, AutogradError, OperandError
 from unified.io.registered import register_own
-from unified.nn import _hooks, _state
+from unified.nn import _hooks
+from unified.nn._conversion import Convertible
 from unified.nn._hooks import (
+    register_module_buffer_registration_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
 )
-from unified.nn.parameter import Parameter
+from unified.nn._registry import Registry
+from unified.nn._state import StateHooks, Stateful
+from unified.nn.parameter import Buffer, Parameter, is_lazy
 
 __all__ = [
     "Module",
+    "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
     "register_module_full_backward_hook",
     "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
 ]
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class Module:
+class Module(Stateful, Convertible):
     """Base class of everything with parameters: assign them and other Modules as attributes, write ``forward``.
 
     Example:
@@ -52,6 +59,7 @@ class Module:
     _modules: dict[str, Module | None]
     _transient: set[str]
     _module_hooks: _hooks.ModuleHooks | None
+    _state_hooks: StateHooks | None
     _training: bool
     _configuration: tuple[tuple[Any, ...], dict[str, Any]]
     _holds_children_only = False
@@ -71,9 +79,17 @@ class Module:
         return module
 
     def __init__(self) -> None:
-        self.__dict__.update(
-            _training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _module_hooks=None,
-        )  # fmt: skip
+        attributes = self.__dict__
+        attributes.update(_training=True, _transient=set(), _module_hooks=None, _state_hooks=None)
+        for registry in _REGISTRIES:
+            attributes[registry] = Registry(attributes)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What ``copy`` and ``pickle`` make a Module of: registries of its own, over its own attributes."""
+        attributes = self.__dict__
+        attributes.update(state)
+        for registry in _REGISTRIES:
+            attributes[registry] = Registry(attributes, state[registry].items())
 
     # ---- calling -----------------------------------------------------------------------------------------
 
@@ -153,7 +169,7 @@ class Module:
             raise OperandError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (a Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = _hooks.registered("buffer", self, name, tensor)
         if persistent:
             self._transient.discard(name)
         else:
@@ -173,7 +189,7 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise OperandError(f"{type(module).__name__} is not a Module subclass")
         self._name(name, "module", self.__dict__.get("_modules"))
-        self._modules[name] = module
+        self._modules[name] = _hooks.registered("module", self, name, module)
 
     def _parameters_or_none(self) -> dict[str, Parameter | None] | None:
         return self.__dict__.get("_parameters")
@@ -195,15 +211,19 @@ class Module:
             raise OperandError(
                 f"cannot assign '{type(param).__name__}' object to parameter '{name}' (nn.Parameter or None required)"
             )
-        if param is not None and not param.is_leaf:
+        if param is not None and not (is_lazy(param) or param.is_leaf):
             raise AutogradError(
                 f"cannot assign a Tensor with a history to parameter '{name}'; parameters are leaves, and what is "
                 "computed from them is computed in forward()"
             )
-        self._parameters[name] = param
+        self._parameters[name] = _hooks.registered("parameter", self, name, param)
 
     def __setattr__(self, name: str, value: Any) -> None:
         holders = self.__dict__
+        held = next((holders[registry][name] for registry in _REGISTRIES if name in holders.get(registry, ())), None)
+        if held is not None and held is not value and tracing() is None:
+            gone = [*held.parameters(), *held.buffers()] if isinstance(held, Module) else [held]
+            _dispatch.note_replaced(gone)
         if isinstance(value, Parameter):
             self._release(name, "parameter", "_parameters")
             self.register_parameter(name, value)
@@ -211,13 +231,16 @@ class Module:
             self._set_parameter(name, value)
         elif isinstance(value, Module):
             self._release(name, "module", "_modules")
-            self._modules[name] = value
+            self._modules[name] = _hooks.registered("module", self, name, value)
         elif name in holders.get("_modules", ()):
             if value is not None:
                 raise OperandError(
                     f"cannot assign '{type(value).__name__}' as child module '{name}' (nn.Module or None expected)"
                 )
             self._modules[name] = None
+        elif isinstance(value, Buffer):
+            self._release(name, "buffer", "_buffers")
+            self.register_buffer(name, value, value.persistent)
         elif name in holders.get("_buffers", ()):
             self.register_buffer(name, value, name not in self._transient)
         else:
@@ -228,18 +251,11 @@ class Module:
         holders = self.__dict__
         if registry not in holders:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
-        for other in ("__dict__", *_REGISTRIES):
+        holders.pop(name, None)
+        for other in _REGISTRIES:
             if other != registry:
-                (holders if other == "__dict__" else holders[other]).pop(name, None)
+                holders[other].pop(name, None)
         self._transient.discard(name)
-
-    def __getattr__(self, name: str) -> Any:
-        holders = self.__dict__
-        for registry in _REGISTRIES:
-            found = holders.get(registry)
-            if found is not None and name in found:
-                return found[name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
         for registry in _REGISTRIES:
@@ -250,8 +266,11 @@ class Module:
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = [name for registry in _REGISTRIES for name in self.__dict__.get(registry, ()) if name.isidentifier()]
-        return sorted({*object.__dir__(self), *names})
+        return sorted(name for name in object.__dir__(self) if name.isidentifier())
+
+    if TYPE_CHECKING:  # members are ordinary attributes, see Registry; only a type checker does not know them
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # ---- train and eval --------------------------------------------------------------------------------------
 
@@ -285,40 +304,38 @@ class Module:
         """Puts this Module and all below it into evaluation mode; returns itself."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Starts or stops recording for every parameter; returns itself."""
-        for param in self.parameters():
-            param.requires_grad_(requires_grad)
-        return self
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drops the gradients of all parameters, or sets them to zero."""
-        for param in self.parameters():
-            if set_to_none and tracing() is None:
-                param.grad = None  # without a look at what is there, which torch's engine would hand over first
-            elif param.grad is not None:
-                param.grad = None if set_to_none else param.grad.detach().zeros_like()
-
     # ---- what it holds ---------------------------------------------------------------------------------------
 
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """This Module under ``prefix`` and all below it, with dotted names."""
-        return self._walk(prefix, set() if remove_duplicate else None)
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This Module under ``prefix`` and all below it, with dotted names; what is in ``memo`` is left out."""
+        return self._walk(prefix, (set() if memo is None else memo) if remove_duplicate else None)
 
-    def _walk(self, prefix: str, seen: set[int] | None) -> Iterator[tuple[str, Module]]:
+    def _walk(self, prefix: str, seen: set[Module] | None) -> Iterator[tuple[str, Module]]:
         if seen is not None:
-            if id(self) in seen:
+            if self in seen:
                 return
-            seen.add(id(self))
+            seen.add(self)
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
                 yield from module._walk(f"{prefix}.{name}" if prefix else name, seen)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """This Module and all below it."""
-        for _, module in self.named_modules():
-            yield module
+        if remove_duplicate:
+            yield from self._below({}).values()
+        else:
+            yield from (module for _, module in self.named_modules(remove_duplicate=False))
+
+    def _below(self, found: dict[int, Module]) -> dict[int, Module]:
+        """``found``, this Module and all below it, each once, in the order of :meth:`named_modules`."""
+        found[id(self)] = self
+        for module in self._modules.values():
+            if module is not None and id(module) not in found:
+                module._below(found)
+        return found
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The Modules directly below, each once."""
@@ -337,7 +354,7 @@ class Module:
         self, registry: str, prefix: str, recurse: bool, remove_duplicate: bool
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        owners = self.named_modules(prefix, remove_duplicate) if recurse else iter([(prefix, self)])
+        owners = self.named_modules(None, prefix, remove_duplicate) if recurse else iter([(prefix, self)])
         for path, module in owners:
             for name, member in module.__dict__[registry].items():
                 if member is None or id(member) in seen:
@@ -354,8 +371,13 @@ class Module:
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Parameters, each once."""
-        for _, param in self.named_parameters(recurse=recurse):
-            yield param
+        yield from self._members("_parameters", recurse)
+
+    def _members(self, registry: str, recurse: bool) -> Iterable[Any]:
+        owners = self._below({}).values() if recurse else (self,)
+        found = {id(member): member for owner in owners for member in owner.__dict__[registry].values()}
+        found.pop(id(None), None)
+        return found.values()
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -365,8 +387,7 @@ class Module:
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Buffers, each once."""
-        for _, buffer in self.named_buffers(recurse=recurse):
-            yield buffer
+        yield from self._members("_buffers", recurse)
 
     def get_submodule(self, target: str) -> Module:
         """The Module of that dotted name; this one for ``""``. Raises AttributeError where there is none."""
@@ -378,6 +399,25 @@ class Module:
             if not isinstance(module, Module):
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Puts ``module`` in the place of that dotted name, which need not be taken unless ``strict``.
+
+        Raises:
+            ArgumentError: the name is empty, or ``module`` no Module.
+            AttributeError: there is no way to the place, or it is taken by something else than a Module.
+        """
+        if target == "":
+            raise ArgumentError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ArgumentError(f"`module` is not an nn.Module, found {type(module).__name__}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter of that dotted name. Raises AttributeError where there is none."""
@@ -399,99 +439,10 @@ class Module:
             raise AttributeError(f"`{name}` is not {what}")
         return member
 
-    # ---- state -------------------------------------------------------------------------------------------------
-
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, PyTorch's names; detached unless ``keep_vars``."""
-        return _state.collect(self, prefix, keep_vars)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> _state.IncompatibleKeys:
-        """Copies values by name into the parameters and buffers; a failure changes nothing.
-
-        Args:
-            state_dict: Tensors of any backend, numpy arrays or frameworks' own tensors, by dotted name.
-            strict: refuse missing and unexpected names.
-            assign: put the given values in place of the present ones, dtype and backend included.
-
-        Returns:
-            ``missing_keys`` and ``unexpected_keys``.
-
-        Raises:
-            StateDictError: names (if strict) or shapes do not fit; lists all that do not.
-        """
-        return _state.load(self, state_dict, strict, assign)
-
-    # ---- moving and converting -----------------------------------------------------------------------------------
-
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Calls ``fn`` on every Module below and then on this one; returns itself."""
-        for module in self.children():
-            module.apply(fn)
-        fn(self)
-        return self
-
-    def _convert(self, convert: Callable[[Tensor], Tensor]) -> Self:
-        """Rebinds the value of every parameter, its gradient, and every buffer: identities stay."""
-        for param in self.parameters():
-            grad = param.grad
-            param.grad = None
-            param.data = convert(param.data)
-            if grad is not None:
-                param.grad = convert(grad)
-        for buffer in self.buffers():
-            buffer.data = convert(buffer.data)
-        return self
-
-    def to(self, *args: Any, device: Any = None, dtype: DType | None = None, backend: str | None = None) -> Self:
-        """Moves parameters and buffers to a device, a backend or (the floating ones) a dtype; returns itself.
-
-        Each Parameter stays the same object, so that an optimiser made before still holds it.
-        Forms: ``to("gpu")``, ``to(un.float64)``, ``to(tensor)``, ``to(backend="jax")`` and mixtures.
-
-        Raises:
-            DTypeError: the dtype is neither floating nor complex.
-            DeviceError, UnknownBackendError, MissingBackendError: the target does not exist.
-        """
-        for arg in args:
-            if isinstance(arg, DType):
-                dtype = arg
-            elif isinstance(arg, Tensor):
-                dtype, device, backend = arg.dtype, arg.device, arg.backend
-            elif not isinstance(arg, bool):
-                device = arg
-        if dtype is not None and not dtype.is_inexact:
-            raise DTypeError(f"nn.Module.to only accepts floating point or complex dtypes, not {dtype.name}")
-        return self._convert(
-            lambda t: t.to(device=device, dtype=dtype if t.dtype.is_inexact else None, backend=backend)
-        )
-
-    def float(self) -> Self:
-        """Floating parameters and buffers as float32."""
-        return self.to(float32)
-
-    def double(self) -> Self:
-        """Floating parameters and buffers as float64."""
-        return self.to(float64)
-
-    def half(self) -> Self:
-        """Floating parameters and buffers as float16."""
-        return self.to(float16)
-
-    def bfloat16(self) -> Self:
-        """Floating parameters and buffers as bfloat16."""
-        return self.to(bfloat16)
-
-    def cpu(self) -> Self:
-        """Parameters and buffers on the host."""
-        return self.to("cpu")
-
-    def cuda(self, index: int = 0) -> Self:
-        """Parameters and buffers on a GPU."""
-        return self.to(device("gpu", index))
-
     # ---- how it prints ---------------------------------------------------------------------------------------------
+
+    def _get_name(self) -> str:
+        return type(self).__name__
 
     def extra_repr(self) -> str:
         """What stands between the parentheses of ``repr``."""
@@ -499,7 +450,7 @@ class Module:
 
     def __repr__(self) -> str:
         children = [f"({name}): {_indent(repr(module))}" for name, module in self._modules.items()]
-        return _layout(type(self).__name__, self.extra_repr(), children)
+        return _layout(self._get_name(), self.extra_repr(), children)
 
 
 def _indent(text: str) -> str:

@@ -1,130 +1,18 @@
-"""Normalisation layers."""
+"""Normalisation of a layer, of groups of channels and of neighbouring channels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from unified._dtype import DType, int32
+from unified._dtype import DType
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, ShapeError
 from unified.nn import functional as F
 from unified.nn import init
-from unified.nn.functional.normalization import batch_norm_train
 from unified.nn.module import Module
 from unified.nn.parameter import Parameter
-from unified.ops.creation import empty, ones, zeros
-
-
-class _BatchNorm(Module):
-    """What BatchNorm1d, BatchNorm2d and BatchNorm3d share.
-
-    Args:
-        num_features: channels C.
-        eps: added to the variance.
-        momentum: weight of the newest batch in the running statistics; None for the mean of all batches.
-        affine: whether ``weight`` exists.
-        track_running_stats: whether running statistics exist; without them the batch's own are always used.
-        bias: whether ``bias`` exists besides ``weight``.
-    """
-
-    ranks: ClassVar[tuple[int, ...]]
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: DType | None = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
-        place: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(empty(num_features, **place)) if affine else None)
-        self.register_parameter("bias", Parameter(empty(num_features, **place)) if affine and bias else None)
-        tracked = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, **place) if tracked else None)
-        self.register_buffer("running_var", ones(num_features, **place) if tracked else None)
-        self.register_buffer("num_batches_tracked", zeros((), dtype=int32, device=device) if tracked else None)
-        self.reset_parameters()
-
-    def reset_running_stats(self) -> None:
-        """Mean 0, variance 1, no batch seen."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0, and the running statistics of :meth:`reset_running_stats`."""
-        self.reset_running_stats()
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """``input (N, C, ...)``, normalised.
-
-        Raises:
-            ShapeError: the number of dimensions is not this layer's, or the channels do not fit.
-        """
-        if input.ndim not in self.ranks:
-            expected = " or ".join(f"{rank}D" for rank in self.ranks)
-            raise ShapeError(f"expected {expected} input (got {input.ndim}D input)")
-        training = self.training
-        mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
-        if training and batches is not None:
-            batches.add_(1)
-            if self.momentum is None:
-                return self._averaging(input, mean, var, batches)
-        momentum = 0.0 if self.momentum is None else self.momentum
-        if training and mean is not None:
-            return F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
-        return F.batch_norm(input, mean, var, self.weight, self.bias, training or mean is None, momentum, self.eps)
-
-    def _averaging(self, input: Tensor, mean: Tensor, var: Tensor, batches: Tensor) -> Tensor:
-        """The running statistics become the mean of all batches: the k-th batch weighs 1 / k."""
-        out, batch_mean, batch_var, *_ = batch_norm_train(input, mean, var, self.weight, self.bias, 1.0, self.eps)
-        count = batches.to(mean.dtype)
-        mean.copy_(mean + (batch_mean.detach() - mean) / count)
-        var.copy_(var + (batch_var.detach() - var) / count)
-        normalized: Tensor = out
-        return normalized
-
-    def extra_repr(self) -> str:
-        """The arguments."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
-
-
-class BatchNorm1d(_BatchNorm):
-    """Batch norm over ``(N, C)`` or ``(N, C, L)``; Ioffe and Szegedy (2015)."""
-
-    ranks = (2, 3)
-
-
-class BatchNorm2d(_BatchNorm):
-    """Batch norm over ``(N, C, H, W)``; Ioffe and Szegedy (2015)."""
-
-    ranks = (4,)
-
-
-class BatchNorm3d(_BatchNorm):
-    """Batch norm over ``(N, C, D, H, W)``; Ioffe and Szegedy (2015)."""
-
-    ranks = (5,)
+from unified.ops.creation import empty
 
 
 def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -275,3 +163,52 @@ class GroupNorm(Module):
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class LocalResponseNorm(Module):
+    """``input / (k + alpha * mean of the squares of size neighbouring channels) ** beta``; Krizhevsky et al. (2012).
+
+    Args:
+        size: how many channels.
+        alpha, beta, k: as in the formula.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input (N, C, ...)``, normalised."""
+        normalized: Tensor = F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+        return normalized
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """:class:`LocalResponseNorm` of ``(N, C, H, W)`` over ``(size - 1) // 2`` channels on either side.
+
+    The sum is divided by ``size``, also an even one. Unlike PyTorch's, whose window never lets go of the first
+    channel, each window holds its own channels only.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__(size, alpha, beta, k)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``input (N, C, H, W)``, normalised.
+
+        Raises:
+            ShapeError: ``input`` has not four dimensions.
+        """
+        if input.ndim != 4:
+            raise ShapeError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")
+        width = (self.size - 1) // 2 * 2 + 1
+        alpha = self.alpha * width / self.size
+        normalized: Tensor = F.local_response_norm(input, width, alpha, self.beta, self.k)
+        return normalized

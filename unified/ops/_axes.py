@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from unified._length import Length
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, OperandError, ShapeError
 
 
 def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """``(2, 3)`` out of both spellings, ``zeros(2, 3)`` and ``zeros((2, 3))``."""
     if len(given) == 1 and not hasattr(given[0], "__index__"):
-        return tuple(int(length) for length in given[0])
-    return tuple(int(length) for length in given)
+        given = tuple(given[0])
+    return tuple(length if isinstance(length, Length) else int(length) for length in given)  # type: ignore[misc]
 
 
 def axis(dim: int, shape: Sequence[int], extra: int = 0) -> int:

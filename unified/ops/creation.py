@@ -15,11 +15,19 @@ from unified._device import current_device
 from unified._device import device as Device
 from unified._dispatch import backends_by_type, front, op, tracing, wrap
 from unified._dtype import DType, Number
+from unified._length import Length
 from unified._selection import current_backend
 from unified._tensor import Tensor
 from unified.backends import registry
 from unified.backends.protocol import Backend
-from unified.errors import ArgumentError, DTypeError, MissingBackendError, OperandError, ShapeError
+from unified.errors import (
+    ArgumentError,
+    DTypeError,
+    DynamicLengthError,
+    MissingBackendError,
+    OperandError,
+    ShapeError,
+)  # fmt: skip
 from unified.ops._axes import sizes
 from unified.ops.elementwise import fill
 from unified.ops.shape import stack
@@ -104,6 +112,8 @@ def from_host(backend: Backend, data: Any, dtype: DType | None, device: Place) -
     tracer = tracing()
     if tracer is not None:
         tracer.made(result)
+        if tracer.padding is not None:
+            tracer.padding.mark(result, (None,) * result.ndim)
     return result
 
 
@@ -232,7 +242,7 @@ def full(
 
 def _lengths(name: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     found = sizes(given)
-    if found and min(found) < 0:
+    if any(length < 0 for length in found):
         raise ShapeError(f"{name}: size {found} has a negative length")
     return found
 
@@ -308,6 +318,10 @@ def arange(
     """
     if end is None:
         start, end = 0, start
+    if isinstance(end, Length):
+        if (start, step) != (0, 1) or requires_grad:
+            raise DynamicLengthError("arange: with a dynamic length it starts at 0 and counts by 1")
+        return make_arange(0, 1, end, dtype or _dtype.int32, _place(device))
     first, last, stride = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if not (math.isfinite(first) and math.isfinite(last)):
         raise ArgumentError(f"arange: there are infinitely many numbers from {first} to {last}")

@@ -225,7 +225,7 @@ def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1; the gradient is 0 everywhere."""
 
 
-@op(methods=("exp",), inplace=True)
+@op(methods=("exp",), inplace=True, by_result=lambda result, cotangent: cotangent * result.conj())
 def exp(input: Tensor) -> Tensor:
     """``e ** input``."""
 
@@ -250,7 +250,7 @@ def log2(input: Tensor) -> Tensor:
     """Base-2 logarithm."""
 
 
-@op(methods=("sqrt",), inplace=True)
+@op(methods=("sqrt",), inplace=True, by_result=lambda result, cotangent: cotangent / (2 * result.conj()))
 def sqrt(input: Tensor) -> Tensor:
     """Square root; its gradient at 0 is inf."""
 
@@ -320,12 +320,15 @@ def cosh(input: Tensor) -> Tensor:
     """Hyperbolic cosine."""
 
 
-@op(methods=("tanh",), inplace=True)
+@op(methods=("tanh",), inplace=True, by_result=lambda result, cotangent: cotangent * (1 - result * result).conj())
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent."""
 
 
-@op(methods=("sigmoid",), inplace=True)
+@op(
+    methods=("sigmoid",), inplace=True,
+    by_result=lambda result, cotangent: cotangent * ((1 - result) * result).conj(),
+)  # fmt: skip
 def sigmoid(input: Tensor) -> Tensor:
     """``1 / (1 + exp(-input))``."""
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import backends_by_type, composite, front, op, tracing
+from unified._dispatch import backends_by_type, composite, front, op, padding, tracing
 from unified._dtype import Number, bool_, int32, scalar_dtype
-from unified._index import Axis, AxisKind, parse
+from unified._index import Axis, AxisKind, bounds, parse
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops import _axes
@@ -146,6 +146,9 @@ def nonzero_positions(input: Tensor) -> Tensor:
 @front("__getitem__")
 def _getitem(self: Tensor, key: Any) -> Tensor:
     """``self[key]``: ints, slices, ``None``, ``...``, integer and bool Tensors or lists, as in PyTorch."""
+    padded = padding()
+    if padded is not None and padded.is_dynamic(self):
+        return padded.subscript(self, key)  # type: ignore[no-any-return]
     if key.__class__ is tuple:
         dim = len(key) - 1
         only = key[dim] if key and all(k.__class__ is slice and k == _WHOLE for k in key[:dim]) else None
@@ -156,7 +159,7 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
         if dim < len(shape):
             length = shape[dim]
             if isinstance(only, slice):
-                start, stop, step = only.indices(length)
+                start, stop, step = only.indices(length) if length.__class__ is int else bounds(only, length)
                 if step == 1:
                     return narrow_at(self, dim, start, max(0, stop - start))
             elif -length <= only < length:

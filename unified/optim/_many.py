@@ -128,6 +128,14 @@ class Many:
         """``self + other ** 2 * weight``."""
         return self._run("foreach_add_square", other.natives, _native(weight))
 
+    def update(self, op: str, *arguments: Any) -> list[Many]:
+        """What an op over whole lists makes: as many lists as it returns members for."""
+        operands = [argument.natives if isinstance(argument, Many) else argument for argument in arguments]
+        operands = [[_native(v) for v in o] if isinstance(o, list) else o for o in operands]
+        found = self._run(op, *operands).natives
+        count = len(self.natives)
+        return [Many(found[start : start + count]) for start in range(0, len(found), count)]
+
     def each(self, function: Callable[..., Tensor], *others: Many) -> Many:
         """``function`` of each member and those of ``others`` beside it, for what is no arithmetic."""
         columns = [self.tensors, *[other.tensors for other in others]]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from unified._dispatch import composite
 from unified._tensor import Tensor
+from unified.ops.elementwise import Operand
 from unified.ops.search import where
+from unified.optim._many import Many
 from unified.optim._options import beta_numbers
 from unified.optim._update import Update, correction
 from unified.optim.optimizer import Optimizer, Params
@@ -30,6 +33,50 @@ def move_moments(update: Update) -> None:
     grad = update.grad
     update["exp_avg"] = update["exp_avg"].toward(grad, update["1-beta1"])
     update["exp_avg_sq"] = (update["exp_avg_sq"] * update["beta2"]).add_square(grad, update["1-beta2"])
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+_NUMBERS = ("1-beta1", "log beta1", "beta2", "1-beta2", "log beta2", "eps")
+
+
+@composite
+def adam_update(
+    params: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    means: Sequence[Tensor],
+    squares: Sequence[Tensor],
+    largest: Sequence[Tensor],
+    numbers: Sequence[Operand],
+    decoupled: bool,
+) -> tuple[Tensor, ...]:
+    """Adam's rule as one op, because frameworks have kernels for it.
+
+    Args:
+        largest: the largest second moments so far, or none.
+        numbers: step, learning rate, weight decay, and those of ``_NUMBERS``.
+        decoupled: whether weight decay acts on the parameter, or on its gradient.
+
+    Returns:
+        The new params, means, squares and largest, one kind after the other.
+    """
+    values: Sequence[Any] = numbers
+    count, rate, decay, toward1, log1, beta2, toward2, log2, eps = values
+    param, grad = Many.of(params), Many.of(grads)
+    if isinstance(decay, Tensor) or decay:
+        if decoupled:
+            param = param * (1.0 - rate * decay)
+        else:
+            grad = grad + param * decay
+    first = Many.of(means).toward(grad, toward1)
+    second = (Many.of(squares) * beta2).add_square(grad, toward2)
+    results = [first, second]
+    if largest:
+        second = Many.of(largest).maximum(second)
+        results.append(second)
+    root = correction(count, log2).sqrt()
+    denominator = second.sqrt() / root + eps
+    param = param - first / denominator * (rate / correction(count, log1))
+    return tuple([tensor for many in (param, *results) for tensor in many.tensors])
 
 
 class Adam(_Adaptive):
@@ -71,16 +118,21 @@ class Adam(_Adaptive):
         moments = super()._moments(options, kind)
         return (*moments, "max_exp_avg_sq") if options["amsgrad"] else moments
 
+    def _flags(self, options: Mapping[str, Any]) -> dict[str, Hashable]:
+        return {**super()._flags(options), "decoupled": bool(options["decoupled_weight_decay"])}
+
+    def _decay(self, options: Mapping[str, Any]) -> str | None:
+        return None  # it is part of the kernel
+
     @staticmethod
     def _update(update: Update) -> None:
-        move_moments(update)
-        second, count = update["exp_avg_sq"], update["step"]
-        if "max_exp_avg_sq" in update:
-            second = update["max_exp_avg_sq"] = update["max_exp_avg_sq"].maximum(second)
-        root = correction(count, update["log beta2"]).sqrt()
-        size = update["lr"] / correction(count, update["log beta1"])
-        denominator = second.sqrt() / root + update["eps"]
-        update.param = update.param - update["exp_avg"] / denominator * size
+        moments = [name for name in _MOMENTS if name in update]
+        held = [update[name].natives if name in update else [] for name in _MOMENTS]
+        decay = update["weight_decay"] if update.decays else 0.0
+        numbers = [update["step"], update["lr"], decay, *[update[name] for name in _NUMBERS]]
+        results = update.param.update("adam_update", update.grad, *held, numbers, update["decoupled"])
+        update.param, moved = results[0], results[1:]
+        update.update(zip(moments, moved, strict=True))
 
 
 class AdamW(Adam):

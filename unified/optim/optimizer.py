@@ -192,7 +192,7 @@ class Optimizer:
         """Drops all gradients, or fills them with zeros, which costs memory and makes no parameter skipped."""
         for group in self.param_groups:
             for param in group["params"]:
-                if set_to_none:  # unread, or a compiled step would be traced again once there are gradients
+                if set_to_none:  # without a look, which a compiled step would have to guard
                     param.grad = None
                 elif param.grad is not None:
                     param.grad = param.grad.detach().zeros_like()

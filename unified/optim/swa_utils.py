@@ -13,7 +13,7 @@ from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
 from unified.errors import ArgumentError
 from unified.nn.module import Module
-from unified.nn.normalization import _BatchNorm
+from unified.nn.normalization_statistics import _BatchNorm
 from unified.ops.creation import zeros
 from unified.ops.search import where
 from unified.optim._many import foreach_toward

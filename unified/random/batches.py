@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unified._dispatch import table
-from unified._levels import active
+from unified._levels import active, outside
 from unified._tensor import Tensor
 from unified._transforms import transforms_of
 from unified.errors import FunctionTransformError
@@ -35,13 +35,13 @@ def draw_within(state: Tensor, sample: Sampler, op: Callable[..., Any], args: tu
             "each example, randomness='same' for the same to all, or draw them outside"
         )
     different = [level for level in batches if level.randomness == "different"]
-    weights = args[0] if op in (draws.random_bernoulli, draws.random_multinomial) else None
+    weights = args[0] if op in draws.BY_VALUE else None
     if weights is not None and len(different) < len(batches):
         raise FunctionTransformError(
             "vmap: randomness='same' is not possible where the draw depends on a Tensor's values; pass 'different'"
         )
     if weights is not None:
-        weights = _outside(weights)
+        weights = outside(weights)
     recorded = [level for level in batches if level.drawn is not None]
     values = next((level.drawn[level.cursor] for level in recorded if level.cursor < len(level.drawn)), None)
     if values is None:
@@ -60,15 +60,6 @@ def _suspended(state: Tensor) -> contextlib.AbstractContextManager[None]:
     return transforms_of(state).suspended()
 
 
-def _outside(tensor: Tensor) -> Tensor:
-    """All examples of it along leading dimensions, the outermost level's first."""
-    tensor = tensor.detach()
-    for level in reversed(active()):
-        taken = level.take(tensor)
-        tensor = taken[0] if isinstance(taken, tuple) else taken
-    return tensor
-
-
 def _sample(
     state: Tensor, sample: Sampler, op: Callable[..., Any], args: tuple[Any, ...], lengths: tuple[int, ...],
     weights: Tensor | None,
@@ -76,13 +67,13 @@ def _sample(
     if op is draws.random_mask:
         like, size, threshold = args
         return sample(op, state.to(like.dtype), lengths + size, threshold)
-    if op is draws.random_bernoulli:
-        return sample(op, weights)
     if op is draws.random_multinomial:
         assert weights is not None
         drawn = sample(op, weights.reshape((-1, weights.shape[-1])), *args[1:])
         joined: Tensor = drawn.reshape((*weights.shape[:-1], args[1]))
         return joined
+    if weights is not None:
+        return sample(op, weights)
     if op is draws.random_permutation:
         if not lengths:
             return sample(op, *args)

@@ -6,6 +6,9 @@ a draw of ``n`` words moves the offset by ``ceil(n / 4)`` blocks. Floats are com
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from unified._dispatch import op
 from unified._dtype import DType, Number
 from unified._tensor import Tensor
@@ -88,3 +91,31 @@ def random_permutation(state: Tensor, length: int, dtype: DType) -> tuple[Tensor
 @op()
 def random_multinomial(state: Tensor, input: Tensor, num_samples: int, replacement: bool) -> tuple[Tensor, ...]:
     """Indices by inverse cumulated probability, or without replacement by the order of exponential arrivals."""
+
+
+@op()
+def native_uniform(
+    state: Tensor, size: tuple[int, ...], low: Scalar, span: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """As :func:`random_uniform`, from the framework's own generator, which the state's words seed."""
+
+
+@op()
+def native_normal(
+    state: Tensor, size: tuple[int, ...], mean: Scalar, std: Scalar, dtype: DType
+) -> tuple[Tensor, ...]:
+    """As :func:`random_normal`, likewise."""
+
+
+@op()
+def native_mask(state: Tensor, like: Tensor, size: tuple[int, ...], threshold: Scalar) -> tuple[Tensor, ...]:
+    """As :func:`random_mask`, likewise."""
+
+
+NATIVE: dict[Callable[..., Any], Callable[..., Any]] = {
+    random_uniform: native_uniform, random_normal: native_normal, random_mask: native_mask,
+}  # fmt: skip
+"""What a Generator of ``impl="native"`` draws by, where speed counts: initial weights, noise, dropout."""
+
+BY_VALUE: set[Callable[..., Any]] = {random_bernoulli, random_multinomial}
+"""Draws that depend on a Tensor's values, each their first argument."""

@@ -7,7 +7,9 @@ backend and device, eager or compiled, and ``un.compile`` lifts the state like t
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,22 +49,29 @@ class Generator:
         seed: 64 bits; without one, the same fixed seed every time, as in PyTorch.
         device: where the state lives and draws are made; by default the backend's default device.
         backend: by default the current one.
+        impl: "philox" for the same numbers everywhere; "native" for uniforms, normals and dropout masks out of the
+            framework's own generator, seeded by this one's state, where speed counts more. Inside ``un.compile``
+            PyTorch then draws from its global stream, whatever the state.
 
     Example: ``un.rand(3, generator=un.Generator(0))`` draws the same three numbers on every backend.
 
     Raises:
-        ArgumentError: the seed does not fit into 64 bits.
+        ArgumentError: the seed does not fit into 64 bits; ``impl`` is unknown.
         UnknownBackendError, MissingBackendError: there is no such backend here.
     """
 
-    __slots__ = ("_backend", "state")
+    __slots__ = ("_backend", "impl", "state")
 
     state: Tensor
     """int32 of shape (4,): low and high word of the seed, then of the offset in blocks of four words."""
 
     def __init__(
-        self, seed: int | None = None, device: Device | str | None = None, backend: str | None = None
-    ) -> None:
+        self, seed: int | None = None, device: Device | str | None = None, backend: str | None = None, *,
+        impl: str = "philox",
+    ) -> None:  # fmt: skip
+        if impl not in ("philox", "native"):
+            raise ArgumentError(f"a generator's impl is 'philox' or 'native', not {impl!r}")
+        self.impl = impl
         self._backend = current_backend() if backend is None else registry.load(backend)
         place = current_device() if device is None else Device(device)
         words = _words(_UNSEEDED if seed is None else _key(seed))
@@ -172,10 +181,26 @@ def set_rng_state(state: Tensor) -> None:
     default_generator().set_state(state)
 
 
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Puts the states of every backend's default generator back when the block ends.
+
+    Args:
+        devices: taken for PyTorch's sake; a generator has one stream for all devices.
+        enabled: False makes it do nothing.
+    """
+    held = [(generator, generator.get_state()) for generator in _defaults.values()] if enabled else []
+    try:
+        yield
+    finally:
+        for generator, state in held:
+            generator.set_state(state)
+
+
 def _provide(backend: Backend) -> None:
     """A default generator exists from the moment its backend is loaded, so that no trace ever makes one."""
     generator = Generator.__new__(Generator)
-    generator._backend = backend
+    generator._backend, generator.impl = backend, "philox"
     generator.state = wrap(backend.from_numpy(_words(_seed), int32, None))
     _defaults[backend.name] = generator
 

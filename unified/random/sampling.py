@@ -29,7 +29,8 @@ def draw(generator: Generator, op: Callable[..., Any], *args: Any) -> Tensor:
     """One draw: ``op(state, *args)``'s values; its new state becomes the generator's."""
 
     def sample(op: Callable[..., Any], *args: Any) -> Tensor:
-        values, after = op(generator.state, *args)
+        chosen = draws.NATIVE.get(op, op) if generator.impl == "native" else op
+        values, after = chosen(generator.state, *args)
         generator.state._assign(after)
         result: Tensor = values
         return result
@@ -107,7 +108,7 @@ def _single(value: float) -> float:
     return float(np.float32(value))
 
 
-def _floating(name: str, dtype: DType | None) -> DType:
+def floating(name: str, dtype: DType | None) -> DType:
     if dtype is None:
         return float32
     if dtype not in _FLOATS:
@@ -115,7 +116,7 @@ def _floating(name: str, dtype: DType | None) -> DType:
     return dtype
 
 
-def _size(name: str, size: Sequence[Any]) -> tuple[int, ...]:
+def sized(name: str, size: Sequence[Any]) -> tuple[int, ...]:
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = size[0]
     lengths = tuple(int(length) for length in size)
@@ -124,7 +125,7 @@ def _size(name: str, size: Sequence[Any]) -> tuple[int, ...]:
     return lengths
 
 
-def _finish(values: Tensor, device: Place, requires_grad: bool) -> Tensor:
+def finish(values: Tensor, device: Place, requires_grad: bool) -> Tensor:
     place = current_device() if device is None else device
     if place is not None:
         values = values.to(device=place)
@@ -138,8 +139,8 @@ def rand(
 ) -> Tensor:  # fmt: skip
     """Uniform in [0, 1). Example: ``rand(2, 3)`` has shape (2, 3)."""
     chosen = generator or default_generator()
-    values = uniform_values(chosen, _size("rand", size), 0.0, 1.0, _floating("rand", dtype))
-    return _finish(values, device, requires_grad)
+    values = uniform_values(chosen, sized("rand", size), 0.0, 1.0, floating("rand", dtype))
+    return finish(values, device, requires_grad)
 
 
 @front()
@@ -149,8 +150,8 @@ def randn(
 ) -> Tensor:  # fmt: skip
     """Standard normal. Example: ``randn(2, 3)`` has shape (2, 3)."""
     chosen = generator or default_generator()
-    values = normal_values(chosen, _size("randn", size), 0.0, 1.0, _floating("randn", dtype))
-    return _finish(values, device, requires_grad)
+    values = normal_values(chosen, sized("randn", size), 0.0, 1.0, floating("randn", dtype))
+    return finish(values, device, requires_grad)
 
 
 @front()
@@ -172,8 +173,8 @@ def randint(
         raise ArgumentError("randint: a size is needed, as in randint(10, (3,)) or randint(3, 7, (2, 2))")
     first, last = (low, int(high)) if isinstance(high, int) else (0, low)
     chosen = generator or default_generator()
-    values = integer_values(chosen, _size("randint", size), first, last, dtype or int32)
-    return _finish(values, device, False)
+    values = integer_values(chosen, sized("randint", size), first, last, dtype or int32)
+    return finish(values, device, False)
 
 
 @front()
@@ -183,7 +184,7 @@ def randperm(
     """The integers below ``n`` in random order, int32 by default. Example: ``randperm(3) -> [2, 0, 1]``."""
     if n < 0:
         raise ArgumentError(f"randperm: n must not be negative, but it is {n}")
-    return _finish(draw(generator or default_generator(), draws.random_permutation, n, dtype or int32), device, False)
+    return finish(draw(generator or default_generator(), draws.random_permutation, n, dtype or int32), device, False)
 
 
 @front()
@@ -192,9 +193,9 @@ def rand_like(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Uniform in [0, 1), with the shape and, unless told otherwise, dtype and device of ``input``."""
-    kind = _floating("rand_like", dtype or input.dtype)
+    kind = floating("rand_like", dtype or input.dtype)
     values = uniform_values(generator_for(input, generator), tuple(input.shape), 0.0, 1.0, kind)
-    return _finish(values, device or input.device, requires_grad)
+    return finish(values, device or input.device, requires_grad)
 
 
 @front()
@@ -203,9 +204,9 @@ def randn_like(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Standard normal, with the shape and, unless told otherwise, dtype and device of ``input``."""
-    kind = _floating("randn_like", dtype or input.dtype)
+    kind = floating("randn_like", dtype or input.dtype)
     values = normal_values(generator_for(input, generator), tuple(input.shape), 0.0, 1.0, kind)
-    return _finish(values, device or input.device, requires_grad)
+    return finish(values, device or input.device, requires_grad)
 
 
 @front()
@@ -216,7 +217,7 @@ def randint_like(
     """Integers in ``[low, high)``, or in ``[0, low)``, with the shape, dtype and device of ``input``."""
     low, high = (0, low) if high is None else (low, high)
     values = integer_values(generator_for(input, generator), tuple(input.shape), low, high, dtype or input.dtype)
-    return _finish(values, device or input.device, False)
+    return finish(values, device or input.device, False)
 
 
 @front()
@@ -235,9 +236,9 @@ def normal(
         if size is None:
             raise ArgumentError("normal: a size is needed where mean and std are numbers")
         chosen = generator or default_generator()
-        kind = _floating("normal", dtype)
-        values = normal_values(chosen, _size("normal", size), mean, std, kind)
-        return _finish(values, device, False)
+        kind = floating("normal", dtype)
+        values = normal_values(chosen, sized("normal", size), mean, std, kind)
+        return finish(values, device, False)
     pattern: Tensor = add(mean, std).detach()
     return randn_like(pattern, generator=generator) * std + mean
 

@@ -2,7 +2,9 @@
 
 from unified.nn.functional.activation import (
     celu,
+    celu_,
     elu,
+    elu_,
     gelu,
     glu,
     gumbel_softmax,
@@ -10,13 +12,17 @@ from unified.nn.functional.activation import (
     hardsigmoid,
     hardswish,
     hardtanh,
+    hardtanh_,
     leaky_relu,
+    leaky_relu_,
     logsigmoid,
     mish,
     prelu,
     relu,
     relu6,
+    relu_,
     selu,
+    selu_,
     silu,
     softmin,
     softplus,
@@ -24,6 +30,7 @@ from unified.nn.functional.activation import (
     softsign,
     tanhshrink,
     threshold,
+    threshold_,
 )  # fmt: skip
 from unified.nn.functional.adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -52,6 +59,7 @@ from unified.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
     rrelu,
+    rrelu_,
 )  # fmt: skip
 from unified.nn.functional.embedding import embedding, embedding_bag, one_hot
 from unified.nn.functional.folding import fold, unfold

@@ -287,6 +287,10 @@ def classes(
         raise ShapeError(f"weight {tuple(weight.shape)} must have the shape ({channels},) of the classes")
     if target.dtype.kind not in "iuf":
         raise DTypeError(f"target must be class indices or probabilities, not {target.dtype.name}")
+    if weight is not None:
+        base.same_dtype(input=input, weight=weight)
+    if target.dtype.kind == "f" and ignore_index >= 0:
+        raise ArgumentError("ignore_index is not supported for floating point target")
 
 
 def nll_loss(input: Any, target: Any, *options: Any) -> None:
@@ -349,6 +353,11 @@ def _table(input: Any, weight: Any) -> None:
         raise DTypeError(f"input must be int32 or int64 indices, not {input.dtype.name}")
     if len(weight.shape) != 2:
         raise ShapeError(f"weight {tuple(weight.shape)} must have 2 dimensions (num_embeddings, embedding_dim)")
+
+
+def rows(input: Any, weight: Any, *_: Any) -> list[tuple[Any, int, int, bool]]:
+    """Where an index of a table's rows must lie; negative ones name none."""
+    return [(input, 0, weight.shape[0], False)]
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> None:

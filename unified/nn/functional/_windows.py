@@ -254,8 +254,9 @@ def fractional_pool(input: Any, samples: Any, kernel: Any, output_size: Any) -> 
     spatial_input(input, spatial)
     batch = input.shape[0] if len(input.shape) > spatial + 1 else 1
     expected = (batch, input.shape[-spatial - 1], spatial)
-    if tuple(samples.shape) != expected:
-        raise ShapeError(f"_random_samples {tuple(samples.shape)} must have the shape {expected}")
+    given = tuple(samples.shape)
+    if given[1:] != expected[1:] or given[0] < batch:
+        raise ShapeError(f"_random_samples {given} must have the shape {expected}, or more in the first dimension")
     base.same_dtype(input=input, _random_samples=samples)
     for length, size, count in zip(input.shape[-spatial:], kernel, output_size, strict=True):
         if size < 1 or count < 1 or count + size - 1 > length:

@@ -299,3 +299,41 @@ def _hardsigmoid(input: Tensor) -> Tensor:
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """``min(max(input / 6 + 1 / 2, 0), 1)``; its gradient at both ends is 0."""
     return _given(input, _hardsigmoid(input), inplace)
+
+
+# ---- in place ----------------------------------------------------------------------------------------------------
+
+
+def relu_(input: Tensor) -> Tensor:
+    """:func:`relu` that writes to ``input``, and returns it."""
+    return relu(input, inplace=True)
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """:func:`elu` that writes to ``input``, and returns it."""
+    return elu(input, alpha, inplace=True)
+
+
+def selu_(input: Tensor) -> Tensor:
+    """:func:`selu` that writes to ``input``, and returns it."""
+    return selu(input, inplace=True)
+
+
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """:func:`celu` that writes to ``input``, and returns it."""
+    return celu(input, alpha, inplace=True)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """:func:`leaky_relu` that writes to ``input``, and returns it."""
+    return leaky_relu(input, negative_slope, inplace=True)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """:func:`hardtanh` that writes to ``input``, and returns it."""
+    return hardtanh(input, min_val, max_val, inplace=True)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """:func:`threshold` that writes to ``input``, and returns it."""
+    return _given(input, _threshold(input, threshold, value), True)

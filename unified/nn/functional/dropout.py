@@ -156,3 +156,8 @@ def rrelu(
         return _finish(input, leaky_relu(input, (lower + upper) / 2), inplace)
     slopes = uniform_values(default_generator(input.backend), tuple(input.shape), lower, upper, input.dtype)
     return _finish(input, apply_slopes(input, slopes.to(device=input.device)), inplace)
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """:func:`rrelu` that writes to ``input``, and returns it."""
+    return rrelu(input, lower, upper, training, inplace=True)

@@ -15,7 +15,7 @@ from unified.ops.shape import pad
 _MODES = ("sum", "mean", "max")
 
 
-@op(name="embedding", check=_checks.embedding)
+@op(name="embedding", check=_checks.embedding, indices=_checks.rows)
 def indexed_rows(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """The rows of ``weight`` that ``input`` names; the row ``padding_idx`` gets no gradient."""
 
@@ -28,7 +28,7 @@ def _counts(input: Tensor, weight: Tensor) -> Tensor:
     return counted
 
 
-@composite(check=_checks.embedding)
+@composite(check=_checks.embedding, indices=_checks.rows)
 def frequency_scaled_rows(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """``indexed_rows`` whose gradient is divided by how often ``input`` names the row."""
     rows = indexed_rows(input, weight, padding_idx)
@@ -62,9 +62,6 @@ def embedding(
 ) -> Tensor:
     """The rows of ``weight (rows, features)`` that the integers ``input (...)`` name: ``(..., features)``.
 
-    An index outside of ``[0, rows)`` is an error where the device tells (PyTorch; TensorFlow on CPU outside of
-    ``un.compile``) and gives NaN where it does not.
-
     Args:
         input: int32 or int64.
         weight: the table.
@@ -78,6 +75,8 @@ def embedding(
         DTypeError: ``input`` is neither int32 nor int64.
         ShapeError: ``weight`` is no matrix.
         ArgumentError: ``padding_idx`` lies outside of the table.
+        IndexOutOfRangeError: an index lies outside of ``[0, rows)``; inside ``un.compile``, and on an accelerator,
+            its row is undefined instead.
     """
     if max_norm is not None:
         _renormalize(input, weight, max_norm, norm_type)
@@ -115,7 +114,7 @@ def _counted(input: Tensor, weight: Tensor, padding_idx: int | None) -> Tensor:
     return input != padding_idx % weight.shape[0]
 
 
-@composite(check=_checks.bags)
+@composite(check=_checks.bags, indices=_checks.rows)
 def bags_of_equal_size(
     input: Tensor,
     weight: Tensor,
@@ -136,7 +135,7 @@ def bags_of_equal_size(
     return total / counted.sum(1).clamp(min=1).to(weight.dtype) if mode == "mean" else total
 
 
-@composite(check=_checks.bags_by_offsets)
+@composite(check=_checks.bags_by_offsets, indices=_checks.rows)
 def bags_by_offsets(
     input: Tensor,
     weight: Tensor,
@@ -198,6 +197,7 @@ def embedding_bag(
     Raises:
         ShapeError, DTypeError: the operands do not fit.
         ArgumentError: the mode is unknown, or does not go with the other arguments.
+        IndexOutOfRangeError: as of :func:`embedding`.
     """
     if mode not in _MODES:
         raise ArgumentError(f"embedding_bag: mode must be 'sum', 'mean' or 'max', not {mode!r}")

@@ -32,7 +32,7 @@ def fractional_max_pool(
     shifts columns and the second rows, in three they go from depth to columns, as in PyTorch.
     """
     spatial = len(kernel_size)
-    planes = samples if input.ndim > spatial + 1 else samples.squeeze(0)
+    planes = samples.narrow(0, 0, input.shape[0]) if input.ndim > spatial + 1 else samples.select(0, 0)
     values: Tensor = input
     index: Tensor | None = None
     step = 1

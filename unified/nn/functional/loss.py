@@ -167,11 +167,9 @@ def kl_div(
     if log_target:
         losses = exp(target) * (target - input)
     else:
-        positive = target > 0
-        entropy = where(positive, target * log(where(positive, target, 1.0)), target * 0)
-        losses = entropy - target * input
+        losses = target * log(where(target == 0, 1.0, target)) - target * input
     if reduction == "batchmean":
-        output: Tensor = losses.sum() / losses.shape[0]
+        output: Tensor = losses.sum() / (input.shape[0] if input.ndim else 1)
         return output
     return reduced(losses, reduction)
 

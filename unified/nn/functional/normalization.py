@@ -87,9 +87,11 @@ def batch_norm(
     Ioffe and Szegedy, "Batch Normalization" (2015). ``running_var`` collects the unbiased variance.
 
     Raises:
-        ArgumentError: not training, and no running statistics.
+        ArgumentError: not training, and no running statistics; or training, and ``eps`` is not positive.
         ShapeError: a statistic or parameter has not the shape ``(C,)``, or training sees one value per channel.
     """
+    if training and eps <= 0.0:
+        raise ArgumentError(f"batch_norm: eps must be positive during training, but got {eps}")
     if not input.numel():
         nothing: Tensor = input.clone()
         return nothing

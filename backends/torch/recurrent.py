@@ -1,0 +1,181 @@
+"""Recurrent layers on PyTorch: its own kernels, which no program may unroll.
+
+PyTorch writes a traced layer out step by step, and inductor would compile every step; it takes oneDNN's kernel for an
+LSTM whole, but for inference only. So a layer is an opaque op in a program, and its derivative another: both run the
+eager kernels, and the derivative runs the forward pass again. Where there is no kernel, within the levels of
+``unified.func`` and under a derivative that is differentiated in a program, the layer is written out here.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from unified.backends.protocol import Natives
+
+natives = Natives()
+natives(
+    gru_cell=torch.gru_cell, rnn_tanh_cell=torch.rnn_tanh_cell, rnn_relu_cell=torch.rnn_relu_cell,
+    lstm_cell=torch.lstm_cell,
+)  # fmt: skip
+
+_KERNELS = {"lstm": torch.lstm, "gru": torch.gru, "rnn_tanh": torch.rnn_tanh, "rnn_relu": torch.rnn_relu}
+
+
+@natives
+def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
+    if any(is_functorch_wrapped_tensor(operand) for operand in (input, *hx, *weights)):
+        return _written_out(input, hx, weights, batch_sizes, mode, bidirectional)
+    if isinstance(input, FakeTensor):
+        return torch.ops.unified.recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional)
+    return _run(input, hx, weights, batch_sizes, mode, bidirectional)
+
+
+def _run(input, hx, weights, batch_sizes, mode, bidirectional):
+    state = hx if mode == "lstm" else hx[0]
+    biases = len(weights) // (1 + bidirectional) >= 4
+    options = (weights, biases, 1, 0.0, torch.is_grad_enabled(), bidirectional)
+    if batch_sizes is None:
+        return _KERNELS[mode](input, state, *options, False)
+    return _KERNELS[mode](input, batch_sizes.to("cpu", torch.int64), state, *options)
+
+
+# ---- as ops of a program -----------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("unified::recurrent_layer", mutates_args=())
+def _opaque(
+    input: Tensor,
+    hx: list[Tensor],
+    weights: list[Tensor],
+    batch_sizes: Tensor | None,
+    mode: str,
+    bidirectional: bool,
+) -> list[Tensor]:
+    return [each.clone() for each in _run(input, hx, weights, batch_sizes, mode, bidirectional)]
+
+
+@_opaque.register_fake
+def _(input, hx, weights, batch_sizes, mode, bidirectional):
+    features = hx[0].shape[-1] * (1 + bidirectional)
+    return [input.new_empty((*input.shape[:-1], features)), *[torch.empty_like(each) for each in hx]]
+
+
+@torch.library.custom_op("unified::recurrent_layer_backward", mutates_args=())
+def _opaque_backward(
+    input: Tensor,
+    hx: list[Tensor],
+    weights: list[Tensor],
+    batch_sizes: Tensor | None,
+    mode: str,
+    bidirectional: bool,
+    cotangents: list[Tensor],
+) -> list[Tensor]:
+    autograd = torch._C.DispatchKey.AutogradFunctionality
+    with torch._C._SetExcludeDispatchKeyGuard(autograd, False):  # which PyTorch switches off within an op
+        operands = [each.detach().requires_grad_() for each in (input, *hx, *weights)]
+        return _pulled(_run, operands, len(hx), batch_sizes, mode, bidirectional, cotangents)
+
+
+@_opaque_backward.register_fake
+def _(input, hx, weights, batch_sizes, mode, bidirectional, cotangents):
+    return [torch.empty_like(each) for each in (input, *hx, *weights)]
+
+
+def _pulled(run, operands, states, batch_sizes, mode, bidirectional, cotangents):
+    """The cotangents of operands; differentiable where gradients are recorded."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        input, hx, weights = operands[0], operands[1 : 1 + states], operands[1 + states :]
+        outputs = run(input, hx, weights, batch_sizes, mode, bidirectional)
+    return list(torch.autograd.grad(outputs, operands, cotangents, create_graph=again))
+
+
+def _save(ctx, inputs, output):
+    input, hx, weights, batch_sizes, ctx.mode, ctx.bidirectional = inputs
+    ctx.count = len(hx)
+    ctx.save_for_backward(batch_sizes, input, *hx, *weights)
+
+
+def _pull(ctx, cotangents):
+    batch_sizes, *operands = ctx.saved_tensors
+    states, options = ctx.count, (batch_sizes, ctx.mode, ctx.bidirectional, cotangents)
+    if torch.is_grad_enabled():
+        operands = [each if each.requires_grad else each.detach().requires_grad_() for each in operands]
+        gradients = _pulled(_written_out, operands, states, *options)
+    else:
+        input, hx, weights = operands[0], operands[1 : 1 + states], operands[1 + states :]
+        gradients = torch.ops.unified.recurrent_layer_backward(input, hx, weights, *options)
+    return gradients[0], gradients[1 : 1 + states], gradients[1 + states :], None, None, None
+
+
+_opaque.register_autograd(_pull, setup_context=_save)
+
+
+# ---- step by step ------------------------------------------------------------------------------------------------
+
+
+def _lstm(from_input, from_hidden, hidden, cell):
+    kept, forgotten, new, shown = (from_input + from_hidden).chunk(4, -1)
+    cell = forgotten.sigmoid() * cell + kept.sigmoid() * new.tanh()
+    return shown.sigmoid() * cell.tanh(), cell
+
+
+def _gru(from_input, from_hidden, hidden):
+    reset, update, new = from_input.chunk(3, -1)
+    reset_hidden, update_hidden, new_hidden = from_hidden.chunk(3, -1)
+    new = (new + (reset + reset_hidden).sigmoid() * new_hidden).tanh()
+    return (new + (update + update_hidden).sigmoid() * (hidden - new),)
+
+
+def _rnn_tanh(from_input, from_hidden, hidden):
+    return ((from_input + from_hidden).tanh(),)
+
+
+def _rnn_relu(from_input, from_hidden, hidden):
+    return ((from_input + from_hidden).relu(),)
+
+
+_CELLS = {"lstm": _lstm, "gru": _gru, "rnn_tanh": _rnn_tanh, "rnn_relu": _rnn_relu}
+
+
+def _places(batch_sizes, length, batch):
+    """Of packed rows: which of them step t of sequence n is, whether there is such a step, and its t and n by row."""
+    ends = batch_sizes.long().cumsum(0)
+    starts = ends - batch_sizes
+    column = torch.arange(batch, device=batch_sizes.device)
+    alive = column < batch_sizes[:, None]
+    rows = torch.where(alive, starts[:, None] + column, 0)
+    packed = torch.arange(length, device=batch_sizes.device)
+    steps = (packed[:, None] >= ends).sum(-1)
+    return rows, alive[..., None], steps, packed - starts[steps]
+
+
+def _written_out(input, hx, weights, batch_sizes, mode, bidirectional):
+    each = len(weights) // (1 + bidirectional)
+    alive = None
+    if batch_sizes is not None:
+        rows, alive, steps, columns = _places(batch_sizes, input.shape[0], hx[0].shape[1])
+    outputs, states = [], []
+    for direction in range(1 + bidirectional):
+        matrices = list(weights[direction * each : (direction + 1) * each])
+        projection = matrices.pop() if each in (3, 5) else None
+        weight, hidden_weight, bias, hidden_bias = matrices if each >= 4 else (*matrices, None, None)
+        projected = F.linear(input, weight, bias)
+        projected = projected if alive is None else projected[rows]
+        state = tuple(member[direction] for member in hx)
+        shown = [None] * len(projected)
+        for t in reversed(range(len(shown))) if direction else range(len(shown)):
+            new, *rest = _CELLS[mode](projected[t], F.linear(state[0], hidden_weight, hidden_bias), *state)
+            following = (new if projection is None else F.linear(new, projection), *rest)
+            if alive is not None:
+                following = [torch.where(alive[t], new, old) for new, old in zip(following, state, strict=True)]
+            state = following
+            shown[t] = state[0]
+        output = torch.stack(shown)
+        outputs.append(output if alive is None else output[steps, columns])
+        states.append(state)
+    return torch.cat(outputs, -1), *[torch.stack(members) for members in zip(*states, strict=True)]
