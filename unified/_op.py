@@ -158,8 +158,9 @@ class Op:
         """An op for ``by_result``, whose pullback (result, cotangents) is yet to be given a composite."""
         kept = Op(self.name, self.parameters, None)
         kept.of_result = True
-        pull = Op(f"{self.name}_backward_by_result", self._with("cotangents"), tuple)
-        kept._derived["pullback", ((0, -1),)] = pull
+        pull = Op(f"{self.name}_backward", self._with("cotangents"), tuple)
+        pull.transform, pull.mask = "pullback", ((0, -1),)
+        kept._derived["pullback", pull.mask] = pull
         return kept
 
     def _with(self, last: str | None) -> tuple[Parameter, ...]:

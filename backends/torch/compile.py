@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -220,7 +221,16 @@ def compiled(graph, natives, owned=range(0)):
     options = None if cache.enabled() else {"fx_graph_cache": False}
     inductor("config")
     with torch.no_grad():
+<<<<<<< HEAD
         run = torch._inductor.compile(graph, examples, options=options)
+||||||| 1c9100d
+        run = torch._inductor.compile(graph, examples)
+=======
+        if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
+            run = torch.compile(graph, fullgraph=True, dynamic=False)  # Dynamo prepares what lies within them
+        else:
+            run = torch._inductor.compile(graph, examples)
+>>>>>>> main
 
     def program(natives):
         values = []
