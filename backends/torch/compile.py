@@ -221,16 +221,11 @@ def compiled(graph, natives, owned=range(0)):
     options = None if cache.enabled() else {"fx_graph_cache": False}
     inductor("config")
     with torch.no_grad():
-<<<<<<< HEAD
-        run = torch._inductor.compile(graph, examples, options=options)
-||||||| 1c9100d
-        run = torch._inductor.compile(graph, examples)
-=======
+    with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
-            run = torch.compile(graph, fullgraph=True, dynamic=False)  # Dynamo prepares what lies within them
+            run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # Dynamo looks within them
         else:
-            run = torch._inductor.compile(graph, examples)
->>>>>>> main
+            run = torch._inductor.compile(graph, examples, options=options)
 
     def program(natives):
         values = []

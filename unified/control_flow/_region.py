@@ -87,8 +87,8 @@ class RegionTracer:
 
     def defer(self, tensors: Sequence[Tensor], act: Callable[[list[Any]], None]) -> None:
         raise ControlFlowError(
-            "un.debug was called in a branch or a loop's body inside un.compile, whose values do not leave it; call it "
-            "outside of the construct, or run the function under un.disable_compile()"
+            "un.debug was called in a branch or a loop's body inside un.compile, whose values do not leave it; call "
+            "it outside of the construct, or run the function under un.disable_compile()"
         )
 
     def refuse_value(self, what: str) -> Exception:
