@@ -221,7 +221,6 @@ def compiled(graph, natives, owned=range(0)):
     options = None if cache.enabled() else {"fx_graph_cache": False}
     inductor("config")
     with torch.no_grad():
-    with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
             run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # Dynamo looks within them
         else:
