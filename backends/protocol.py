@@ -16,11 +16,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
+from unified import _cache as cache
 from unified import errors
 from unified._device import device
 from unified._dtype import DType, Number, dtype_named, promote_types, result_type, scalar_dtype
 from unified._index import Axis, AxisKind
+from unified._liveness import Step, peak
+from unified._resident import resident
 from unified._tape import FREED
+from unified.backends.compilers import Compiler, ControlFlow, Executable, Lowering, Pure, Section
 from unified.backends.modules import (
     AdaptedModule,
     Cell,
@@ -47,11 +51,14 @@ __all__ = [
     "DType",
     "DualLevel",
     "Engine",
+    "Executable",
     "Exported",
-    "FREED",
     "FAMILIES",
+    "FREED",
     "FrontEnd",
+    "Lowering",
     "Member",
+    "MemoryManager",
     "ModuleAdapter",
     "ModuleExporter",
     "Native",
@@ -64,13 +71,17 @@ __all__ = [
     "ReverseLevel",
     "Section",
     "Slots",
+    "Step",
     "Transforms",
     "by_direction",
+    "cache",
     "device",
     "dtype_named",
     "errors",
     "held_elsewhere",
+    "peak",
     "promote_types",
+    "resident",
     "result_type",
     "scalar_dtype",
 ]
@@ -239,6 +250,12 @@ class FrontEnd(Protocol):
     def checks_nan(self) -> bool:
         """Whether a backward pass is to raise where it makes NaN."""
 
+    def listens(self) -> bool:
+        """Whether somebody wants to be told what each op computes."""
+
+    def computed(self, name: str, natives: Sequence[Native], frames: Sequence[tuple[str, str, str]]) -> None:
+        """Tells of the gradients that the backward of the op ``name`` made."""
+
     def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
         """The error about that, by the op's name and the stack of (file, line, function) that recorded it."""
 
@@ -314,6 +331,9 @@ class Transforms(Protocol):
     def suspended(self) -> AbstractContextManager[None]:
         """Within, no level is at work, for what must have plain natives."""
 
+    def bare(self, tensor: Any) -> Any:
+        """The value outside of every level: all examples of a batch, along leading dimensions, outermost first."""
+
 
 class Engine(Protocol):
     """Reverse-mode differentiation of eager tensors.
@@ -356,7 +376,7 @@ class Engine(Protocol):
     def custom(self, call: Any, inputs: list[Any]) -> list[Any]:
         """The outputs of a rule with a derivative of its own (``unified._custom.Applied``), of Tensors."""
 
-    def checkpoint(self, run: Callable[[], list[Any]], again: Callable[[], list[Any]]) -> list[Any]:
+    def checkpoint(self, run: Callable[[], list[Any]], again: Callable[..., list[Any]]) -> list[Any]:
         """The Tensors that ``run`` returns; what it records is dropped, and ``again`` runs for its derivative."""
 
     def retain_grad(self, tensor: Any) -> None: ...
@@ -379,89 +399,6 @@ class Engine(Protocol):
         retain_graph: bool,
         create_graph: bool,
     ) -> list[Any]: ...
-
-
-Pure = Callable[[list[Native], list[Native], list[Native]], list[Native]]
-"""A function of flat native lists: arguments, state it changes, state it only reads. Returns a flat list."""
-
-
-Section = Callable[[list[Native]], list[Native]]
-"""A branch or a loop's body: a function of all natives that it needs, differentiable by nobody but the front end."""
-
-
-class ControlFlow(Protocol):
-    """Control flow by values while the compiler traces: the framework's constructs over flat lists."""
-
-    def switch(self, index: Native, branches: Sequence[Section], operands: list[Native]) -> list[Native]:
-        """The branch at ``index``, clamped; two branches may have a bool for an index, False first."""
-
-    def while_loop(
-        self, condition: Section, body: Section, carry: list[Native], constants: list[Native]
-    ) -> list[Native]:
-        """``carry`` after ``body`` has been applied while ``condition`` holds; both get carry, then constants."""
-
-    def scan(
-        self,
-        body: Section,
-        carry: list[Native],
-        xs: list[Native],
-        constants: list[Native],
-        length: int,
-        reverse: bool,
-    ) -> tuple[list[Native], list[Native]]:
-        """A loop over slices along dimension 0, at least one.
-
-        ``body`` gets carry, slices and constants; it returns the next carry, then what is stacked.
-        """
-
-
-class Compiler(Protocol):
-    """The static path: one :data:`Pure` function becomes one program of the framework's compiler."""
-
-    description: str
-    control_flow: ControlFlow
-
-    def discover(self, function: Callable[[list[Native]], list[Native]], leaves: list[Native]) -> None:
-        """Runs ``function`` once without computing anything, so that the front end sees what it touches."""
-
-    def abstract(self, native: Native) -> Native:
-        """Stands in for a captured tensor during :meth:`discover` (a fake tensor, or the tensor itself)."""
-
-    def build(self, function: Pure, leaves: list[Native], donated: list[Native], kept: list[Native]) -> Pure:
-        """The compiled function. It may consume the buffers of ``donated``."""
-
-    def is_traced(self, native: Native) -> bool:
-        """Whether this is a value inside some trace, without elements."""
-
-    def scope(self) -> Any:
-        """The innermost trace at work, or None."""
-
-    def within(self, scope: Any) -> AbstractContextManager[Any]:
-        """Works in that trace, which is one around the innermost, for what :meth:`abstract` makes."""
-
-    def made_in(self, native: Native, scope: Any) -> bool:
-        """Whether this is a value inside that trace, and not inside one around it."""
-
-    def stop_gradient(self, native: Native) -> Native:
-        """The same value, constant to the framework's own derivative."""
-
-    def signature(self, native: Native) -> tuple[Any, ...]:
-        """(shape, dtype, ...): hashable, equal where one program serves both."""
-
-    donates: bool
-    """Whether a program consumes the buffers of the state that it changes."""
-
-    def claim(self, natives: list[Native], shared: list[bool]) -> None:
-        """Puts a copy in the place of each native that somebody else holds, so that its buffer may be consumed.
-
-        One is exclusive if it is not ``shared`` and held by one Tensor and this list alone.
-        """
-
-    def number(self, value: float, wide: bool) -> Native:
-        """A Python float as a 0-d input of a program, in 64 bits if ``wide``."""
-
-    def as_number(self, traced: Native) -> Native:
-        """That input inside the program, where promotion goes on treating it as a Python number."""
 
 
 @runtime_checkable
@@ -505,6 +442,18 @@ class Backend(Protocol):
     def versions(self) -> Mapping[str, str]: ...
     def compilers(self) -> Mapping[str, str]:
         """Compilers by name with 'ok' or what is missing, for ``unified doctor``."""
+
+
+@runtime_checkable
+class MemoryManager(Protocol):
+    """A backend that tells what its framework's allocators hold."""
+
+    def memory_stats(self, place: Place) -> Mapping[str, int]:
+        """Bytes ``in use``, their ``peak``, and bytes ``reserved``; absent where the framework does not say."""
+
+    def empty_cache(self) -> None: ...
+    def set_memory_growth(self, enabled: bool, place: Place | None) -> None:
+        """Raises DeviceError where it is too late, or where the device has no such choice."""
 
 
 @runtime_checkable

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("UNIFIED_CACHE", "0")  # what is tested is compiled, not remembered
+
 import unified as un
 from tests.room import make_room
 

@@ -28,6 +28,7 @@ from unified._selection import available_backends, backend, get_backend, set_bac
 from unified._size import Size
 from unified._tensor import Tensor
 from unified.autograd import (
+    checkpoint,
     custom_op,
     enable_grad,
     inference_mode,
@@ -36,10 +37,11 @@ from unified.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from unified.compile import compile
+from unified.compile import TensorSpec, compile, disable_compile
 from unified.control_flow import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from unified.io.files import load, save
 from unified.io.modules import load_model, save_model
+from unified.memory import empty_cache, memory_stats, set_memory_growth
 from unified.ops.arithmetic import *
 from unified.ops.comparison import *
 from unified.ops.complex import *
@@ -68,7 +70,9 @@ from unified import fft, linalg, masked, nn, optim, signal, special, utils  # is
 from unified import func  # isort: skip
 from unified.func import vmap
 
-from unified import interop, io  # isort: skip
+from unified import io  # isort: skip
+from unified import debug  # isort: skip
+from unified import interop  # isort: skip
 from unified.interop import from_dlpack
 from unified.nn.bridges import to_flax, to_torch
 from unified.nn.functional import (

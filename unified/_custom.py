@@ -210,8 +210,8 @@ def state_of(tensors: Sequence[Tensor], values: Sequence[Any]) -> Iterator[None]
             tensor._native, tensor._node = native, node
 
 
-Run = Callable[[], list[Any]]
-"""A region: the Tensors it returns."""
+Run = Callable[[Sequence[Any]], list[Any]]
+"""A region: the Tensors it returns, from the cotangents for which it is run."""
 
 
 class Recomputed(Custom):
@@ -243,7 +243,7 @@ class Recomputed(Custom):
 
     def pull(self, cotangents: list[Any], wanted: Sequence[bool], record: bool) -> Sequence[Any]:
         assert self._run is not None  # a walk asks whether it is freed
-        outputs = self._run()
+        outputs = self._run([c._native if record else c for c in cotangents if c is not None])
         pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o._node is not None]
         targets = frozenset(node for (node, _), use in zip(self.parents, wanted, strict=True) if use)
         arrived = self._walk(pairs, targets, record)

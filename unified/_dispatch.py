@@ -34,6 +34,9 @@ _new = object.__new__
 class Tracer(Protocol):
     """What ``un.compile`` installs while it traces a function in this thread."""
 
+    sealed: bool
+    """Whether nothing can be deferred any more."""
+
     padding: Any
     """Where lengths are dynamic: what has the true shapes and interprets ops; else None."""
 
@@ -46,6 +49,7 @@ class Tracer(Protocol):
     def differentiate(self) -> None: ...
     def at_end(self, release: Callable[[], None]) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
+    def defer(self, tensors: Sequence[Any], act: Callable[[list[Any]], None]) -> None: ...
 
 
 table: dict[str, Op] = {}
@@ -116,13 +120,15 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         result = function(*natives)
     except Exception as error:
         raise _explain(op, args, error) from error
+    if grad_mode.computed is not None:
+        grad_mode.computed(op.name, result, None)
     node_ = None
     if mask and grad_mode.enabled:
         width = len(result) if isinstance(result, (tuple, list)) else 1
         if op.by_result is not None:
             natives[0], op = result, op.by_result
         node_ = Call(op, natives, key, tuple(mask), tuple(parents), width)
-        if grad_mode.anomaly:
+        if grad_mode.anomaly or grad_mode.computed is not None:
             node_.where = user_line()
     wrapped = _wrap_results(op, result, node_, key)
     if tracer is not None:
@@ -343,6 +349,8 @@ def tracing() -> Tracer | None:
 class _Idle:
     """In the tracer's place it makes callers take the general path, where nothing is traced."""
 
+    sealed = False
+
     padding = None
 
     def applies(self) -> bool:
@@ -355,8 +363,20 @@ _idle = cast(Tracer, _Idle())
 def tell_accessed(to: Callable[[Any], None] | None) -> None:
     """Calls ``to`` with each Tensor that an op takes in this thread from now on; None ends it."""
     grad_mode.accessed = to
-    if _caller.namespace["tracer"] is (None if to is not None else _idle):
-        _caller.namespace["tracer"] = None if to is None else _idle
+    _listen()
+
+
+def tell_computed(to: Callable[[str, Any, str | None], None] | None) -> None:
+    """Calls ``to`` with each op's name and results in this thread from now on; None ends it."""
+    grad_mode.computed = to
+    _listen()
+
+
+def _listen() -> None:
+    """Sends calls the general way while somebody listens there."""
+    heard = grad_mode.accessed is not None or grad_mode.computed is not None
+    if _caller.namespace["tracer"] is (None if heard else _idle):
+        _caller.namespace["tracer"] = _idle if heard else None
 
 
 def set_tracer(tracer: Tracer | None) -> Tracer | None:

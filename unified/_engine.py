@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unified._custom import Applied, Recomputed, apply_call, outside, placed
+from unified._custom import Applied, Recomputed, Run, apply_call, outside, placed
 from unified._dispatch import apply, backends_by_type, depth, table, tracing, wrap
 from unified._location import is_users
 from unified._recording import recording
@@ -173,7 +173,7 @@ class TapeEngine:
     def custom(self, call: Applied, inputs: list[Tensor]) -> list[Tensor]:
         return apply_call(call, inputs)[: len(call.carries)]
 
-    def checkpoint(self, run: Callable[[], list[Tensor]], again: Callable[[], list[Tensor]]) -> list[Tensor]:
+    def checkpoint(self, run: Callable[[], list[Tensor]], again: Run) -> list[Tensor]:
         first = mark()
         outputs = run()
         edges = outside(outputs, first)
@@ -302,8 +302,11 @@ def _has_nan(gradient: Any) -> bool:
 def _pull_natives(node: Node, cotangents: list[Any], wanted: Sequence[bool] | None) -> Sequence[Any]:
     if isinstance(node, Call):
         mask = node.mask if wanted is None else _chosen(node.mask, wanted)
-        function = node.op.pullback(mask).implementations[node.kind]
-        return _spread(function(*(node.args or ()), cotangents), wanted)
+        pullback = node.op.pullback(mask)
+        found = pullback.implementations[node.kind](*(node.args or ()), cotangents)
+        if grad_mode.computed is not None:
+            grad_mode.computed(pullback.name, found, node.where)
+        return _spread(found, wanted)
     assert isinstance(node, Custom)
     return node.pull(cotangents, wanted or [True] * len(node.parents), record=False)
 
@@ -363,9 +366,21 @@ class _Front:
     def checks_nan(self) -> bool:
         return grad_mode.check_nan
 
+    def listens(self) -> bool:
+        return grad_mode.computed is not None
+
+    def computed(self, name: str, natives: Sequence[Native], frames: Sequence[tuple[str, str, str]]) -> None:
+        if grad_mode.computed is not None:
+            grad_mode.computed(f"{name}_backward", natives, _own(frames))
+
     def anomaly(self, name: str, position: int, frames: Sequence[tuple[str, str, str]]) -> Exception:
-        own = [f"{file}:{line} (in {function})" for file, line, function in frames if is_users(file)]
-        return anomaly(name, position, own[-1] if own else None)
+        return anomaly(name, position, _own(frames))
+
+
+def _own(frames: Sequence[tuple[str, str, str]]) -> str | None:
+    """The innermost of these lines that is the user's own."""
+    own = [f"{file}:{line} (in {function})" for file, line, function in frames if is_users(file)]
+    return own[-1] if own else None
 
 
 def _connect(backend: Backend) -> None:

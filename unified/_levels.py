@@ -347,6 +347,9 @@ class _LevelCompiler:
     def is_traced(self, native: Native) -> bool:
         return True
 
+    def barrier(self, natives: list[Native]) -> list[Native]:
+        return natives
+
     def stop_gradient(self, native: Native) -> Native:
         return _open(native).constant()
 

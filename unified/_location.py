@@ -8,12 +8,15 @@ import sysconfig
 
 _OURS = os.path.dirname(os.path.abspath(__file__))
 _INSTALLED = (sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"], sysconfig.get_paths()["stdlib"])
+_PACKAGES = f"{os.sep}site-packages{os.sep}"
 _REST_OF_US = tuple(os.path.join(os.path.dirname(_OURS), name) + os.sep for name in ("backends", "models"))
 
 
 def is_users(file: str) -> bool:
     """Whether a source file belongs to neither us nor an installed package."""
-    return not file.startswith((_OURS + os.sep, "<unified", "<frozen", *_REST_OF_US, *_INSTALLED))
+    return not file.startswith((_OURS + os.sep, "<unified", "<frozen", *_REST_OF_US, *_INSTALLED)) and (
+        _PACKAGES not in file  # of another environment that this one sees
+    )
 
 
 def user_line() -> str:

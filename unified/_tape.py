@@ -26,6 +26,10 @@ class _Modes(threading.local):
     check_nan: bool = True
     accessed: Callable[[Any], None] | None = None
     """Told of each Tensor that an op takes, while a GradientTape wants to know."""
+    computed: Callable[[str, Any, str | None], None] | None = None
+    """Told of each op's name and native results, with the line that recorded it in a backward pass."""
+    uncompiled: bool = False
+    """Whether compiled functions run as plain Python."""
 
 
 grad_mode = _Modes()

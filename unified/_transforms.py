@@ -135,6 +135,11 @@ class TapeTransforms:
     def suspended(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def bare(self, tensor: Tensor) -> Tensor:
+        while isinstance(tensor._native, _levels.Value):
+            tensor = tensor._native.inner
+        return tensor
+
 
 TapeEngine.transforms = TapeTransforms()
 

@@ -112,6 +112,14 @@ class LeakedTensorError(CompileError):
     """A Tensor made inside a compiled function was kept outside of it."""
 
 
+class CheckError(UnifiedError, AssertionError):
+    """The condition of an ``un.debug.check`` did not hold."""
+
+
+class NonFiniteError(UnifiedError, FloatingPointError):
+    """Within ``un.debug.nan_check``, an op made NaN or infinity."""
+
+
 class StateDictError(UnifiedError, RuntimeError, KeyError):
     """A state dict does not fit the module it is loaded into."""
 

@@ -8,8 +8,23 @@ import jax
 import jax.numpy as jnp
 from jax._src.core import trace_ctx
 
-from unified.backends.jax.dtype import enable_x64, is_wide, wide
+from unified.backends.jax.dtype import enable_x64, is_wide, to_native, wide
+from unified.backends.jax.lowering import lower
 from unified.backends.protocol import held_elsewhere
+
+
+def _chosen(natives):
+    """The same values, chosen by a condition that never holds, which XLA does not find out.
+
+    Its barrier is no help on the CPU, where XLA drops it before it looks for what is computed twice.
+    """
+    sources = [native for native in natives if native.size]
+    if not sources:
+        return natives
+    element = sources[-1].ravel()[0]  # of a cotangent: the region runs once that is there
+    number = (element.real if jnp.iscomplexobj(element) else element).astype(jnp.int32)
+    odd = (number * (number + 1)) & 1 == 1
+    return [jnp.where(odd, jnp.zeros_like(native), native) for native in natives]
 
 
 class JaxCompiler:
@@ -29,15 +44,17 @@ class JaxCompiler:
         return native
 
     def build(self, function, leaves, donated, kept):
-        jitted = jax.jit(function, donate_argnums=(1,))
+        return lower(function, leaves, donated, kept).compile()
 
-        def program(leaves, donated, kept):
-            if wide.used and (is_wide(leaves) or is_wide(donated) or is_wide(kept)):
-                with enable_x64(True):
-                    return jitted(leaves, donated, kept)
-            return jitted(leaves, donated, kept)
+    def lower(self, function, leaves, donated, kept, platform=None):
+        return lower(function, leaves, donated, kept, platform)
 
-        return program
+    def placeholder(self, shape, dtype, place):
+        wide.used = wide.used or dtype.is_wide
+        return jax.ShapeDtypeStruct(shape, to_native(dtype))
+
+    def barrier(self, natives):
+        return jax.lax.platform_dependent(natives, cpu=_chosen, default=jax.lax.optimization_barrier)
 
     def is_traced(self, native):
         return isinstance(native, jax.core.Tracer)
@@ -59,7 +76,8 @@ class JaxCompiler:
 
     def claim(self, natives, shared):
         for position in held_elsewhere(natives, shared):
-            natives[position] = jnp.copy(natives[position])
+            # jnp.copy would compile one program a shape
+            natives[position] = jax.device_put(natives[position], may_alias=False)
 
     def number(self, value, wide):
         if not wide:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 
 import jax
 
-from unified.backends.protocol import device, errors
+from unified.backends.protocol import device, errors, resident
 
 _OURS = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
 
@@ -41,3 +42,29 @@ def devices() -> list[device]:
 
 def default_device() -> device:
     return from_native(jax.devices()[0])
+
+
+def memory_stats(place):
+    """XLA's allocators count on accelerators; on the CPU the system does."""
+    native = to_native(place)
+    found = native.memory_stats()
+    if place.type == "cpu" or found is None:
+        return resident()
+    names = {"in use": "bytes_in_use", "peak": "peak_bytes_in_use", "reserved": "bytes_reserved"}
+    return {ours: found[theirs] for ours, theirs in names.items() if theirs in found}
+
+
+def empty_cache() -> None:
+    gc.collect()  # buffers and programs in cycles; XLA's allocators do not shrink
+
+
+def set_memory_growth(enabled, place) -> None:
+    """XLA reads its environment when JAX starts, which is over by now."""
+    if place is not None and to_native(place).platform == "cpu":
+        if not enabled:
+            raise errors.DeviceError("set_memory_growth(False): the CPU's memory is always taken as it is needed")
+    elif any(native.platform != "cpu" for native in _all()):
+        raise errors.DeviceError(
+            "set_memory_growth: JAX decides when it starts; set "
+            f"XLA_PYTHON_CLIENT_PREALLOCATE={'false' if enabled else 'true'} in the environment of the process"
+        )

@@ -108,6 +108,15 @@ class TensorFlowBackend:
     def default_device(self):
         return _device.default_device()
 
+    def memory_stats(self, place):
+        return _device.memory_stats(place)
+
+    def empty_cache(self):
+        _device.empty_cache()
+
+    def set_memory_growth(self, enabled, place):
+        _device.set_memory_growth(enabled, place)
+
     def versions(self):
         return {"tensorflow": tf.__version__}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from unified.backends.protocol import errors
 from unified.backends.tensorflow.autograd import XLA_REFUSES, flat_call
-from unified.backends.tensorflow.dtype import mark_number
+from unified.backends.tensorflow.dtype import mark_number, to_native
+from unified.backends.tensorflow.lowering import Lowering, Text
 
 
 class TensorFlowCompiler:
@@ -24,6 +26,13 @@ class TensorFlowCompiler:
         return tf.identity(native)
 
     def build(self, function, leaves, donated, kept):
+        return self.lower(function, leaves, donated, kept).compile()
+
+    def lower(self, function, leaves, donated, kept, platform=None):
+        if platform is not None:
+            raise errors.CompileError(
+                f"TensorFlow compiles for the hardware that is here; lowering for {platform!r} is JAX's alone"
+            )
         first, second = len(leaves), len(leaves) + len(donated)
 
         def flat(*natives):
@@ -31,25 +40,24 @@ class TensorFlowCompiler:
             results = function(natives[:first], natives[first:second], natives[second:])
             return [tf.convert_to_tensor(result) for result in results]
 
-        def compiled(jit_compile):
-            traced = tf.function(flat, jit_compile=jit_compile, autograph=False)
-            return flat_call(traced.get_concrete_function(*_specs([*leaves, *donated, *kept])))
+        specs = _specs([*leaves, *donated, *kept])
+        return Lowering(flat, specs, lambda: _Executable(flat, specs))
 
-        state = {"call": compiled(True), "proven": False}
+    def placeholder(self, shape, dtype, place):
+        return tf.TensorSpec(shape, to_native(dtype))
 
-        def program(leaves, donated, kept):
-            natives = [*leaves, *donated, *kept]
-            if state["proven"]:
-                return state["call"](natives) or []
-            try:
-                results = state["call"](natives)
-            except XLA_REFUSES:  # an op that XLA lacks: the same graph, run by TensorFlow's executor
-                state["call"] = compiled(False)
-                results = state["call"](natives)
-            state["proven"] = True
-            return results or []  # None for a graph without results
+    def barrier(self, natives):
+        """Chosen by a condition that never holds, which neither XLA nor TensorFlow's optimiser finds out.
 
-        return program
+        XLA's own barrier is no help on the CPU, where XLA drops it before it looks for what is computed twice.
+        """
+        sources = [native for native in natives if 0 not in native.shape]
+        if not sources:
+            return natives
+        element = tf.reshape(sources[-1], [-1])[0]  # of a cotangent: the region runs once that is there
+        number = tf.cast(tf.math.real(element) if element.dtype.is_complex else element, tf.int32)
+        odd = tf.equal(tf.bitwise.bitwise_and(number * (number + 1), 1), 1)
+        return [tf.where(odd, tf.zeros_like(native), native) for native in natives]
 
     def is_traced(self, native):
         return not hasattr(native, "numpy")
@@ -77,6 +85,37 @@ class TensorFlowCompiler:
 
     def as_number(self, traced):
         return mark_number(traced, 0.0)
+
+
+class _Executable:
+    """Satisfies ``protocol.Executable``. Where XLA lacks an op, the same graph is run by TensorFlow's executor."""
+
+    def __init__(self, flat, specs) -> None:
+        self._flat, self._specs = flat, specs
+        self._call = self._compiled(True)
+        self._proven = False
+
+    def _compiled(self, jit_compile):
+        traced = tf.function(self._flat, jit_compile=jit_compile, autograph=False)
+        return flat_call(traced.get_concrete_function(*self._specs))
+
+    def __call__(self, leaves, donated, kept):
+        natives = [*leaves, *donated, *kept]
+        if self._proven:
+            return self._call(natives) or []
+        try:
+            results = self._call(natives)
+        except XLA_REFUSES:
+            self._call = self._compiled(False)
+            results = self._call(natives)
+        self._proven = True
+        return results or []  # None for a graph without results
+
+    def cost(self):
+        return Text(self._flat, self._specs).cost()
+
+    def memory(self):
+        return Text(self._flat, self._specs).memory()
 
 
 def _specs(natives):

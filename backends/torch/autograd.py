@@ -247,7 +247,9 @@ class TorchEngine:
         if not torch.is_anomaly_enabled():
             return self._translated(function, roots, *args, **options)
         watched = []
-        if self.front.checks_nan():
+        if self.front.listens():
+            watched = [node.register_hook(self._tells(node)) for node in _nodes(roots)]
+        elif self.front.checks_nan():
             watched = [node.register_hook(self._looks(node)) for node in _nodes(roots)]
         try:
             with warnings.catch_warnings():
@@ -270,10 +272,17 @@ class TorchEngine:
         def look(gradients, _) -> None:
             for position, gradient in enumerate(gradients):
                 if gradient is not None and bool(torch.isnan(gradient).any()):
-                    frames = _FRAME.findall("".join(node.metadata.get("traceback_", ())))
-                    raise self.front.anomaly(_name(node), position, frames)
+                    raise self.front.anomaly(_name(node), position, _frames(node))
 
         return look
+
+    def _tells(self, node):
+        return lambda gradients, _: self.front.computed(_name(node), gradients, _frames(node))
+
+
+def _frames(node):
+    """The stack that recorded a node, as (file, line, function)."""
+    return _FRAME.findall("".join(node.metadata.get("traceback_", ())))
 
 
 _FRAME = re.compile(r'File "(.*)", line (\d+), in (.*)')

@@ -19,7 +19,10 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from unified.backends.protocol import held_elsewhere
+from unified.backends.protocol import cache, errors, held_elsewhere
+from unified.backends.torch import device
+from unified.backends.torch.dtype import to_native
+from unified.backends.torch.lowering import Lowering, inductor
 from unified.backends.torch.optim import UPDATE, update_in_place
 
 _OWN_STORAGE = 2
@@ -48,11 +51,23 @@ class TorchCompiler:
         return self._modes[-1].from_tensor(native, static_shapes=True)
 
     def build(self, function, leaves, donated, kept):
+        return self.lower(function, leaves, donated, kept).compile()
+
+    def lower(self, function, leaves, donated, kept, platform=None):
+        if platform is not None:
+            raise errors.CompileError(
+                f"PyTorch compiles for the hardware that its tensors are on; lowering for {platform!r} is JAX's alone"
+            )
         first, second = len(leaves), len(leaves) + len(donated)
-        graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]),
-                      [*leaves, *donated, *kept])  # fmt: skip
-        run = compiled(graph, [*leaves, *donated, *kept], range(first, second))
-        return lambda leaves, donated, kept: run([*leaves, *donated, *kept])
+        natives = [*leaves, *donated, *kept]
+        graph = trace(lambda natives: function(natives[:first], natives[first:second], natives[second:]), natives)
+        return Lowering(graph, natives, lambda: compiled(graph, natives, range(first, second)))
+
+    def placeholder(self, shape, dtype, place):
+        return torch.empty(shape, dtype=to_native(dtype), device=None if place is None else device.to_native(place))
+
+    def barrier(self, natives):
+        return natives
 
     def differentiable(self, op):
         """The program of a whole function as one node of torch's autograd, its pullback a program too."""
@@ -187,11 +202,13 @@ def compiled(graph, natives, owned=range(0)):
     graph.recompile()
     examples = [native.detach() for native in natives]
     strides = [example.stride() for example in examples]
+    options = None if cache.enabled() else {"fx_graph_cache": False}
+    inductor("config")
     with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
-            run = torch.compile(graph, fullgraph=True, dynamic=False)  # Dynamo prepares what lies within them
+            run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # Dynamo looks within them
         else:
-            run = torch._inductor.compile(graph, examples)
+            run = torch._inductor.compile(graph, examples, options=options)
 
     def program(natives):
         values = []

@@ -6,7 +6,7 @@ import functools
 
 import torch
 
-from unified.backends.protocol import device, errors
+from unified.backends.protocol import device, errors, resident
 
 _OURS = {"cpu": "cpu", "cuda": "gpu", "xla": "tpu", "tpu": "tpu"}
 
@@ -37,3 +37,28 @@ def devices() -> list[device]:
 
 def default_device() -> device:
     return device("gpu") if torch.cuda.is_available() else device("cpu")
+
+
+def memory_stats(place):
+    """CUDA's allocator counts; on the CPU the system does."""
+    native = to_native(place)
+    if place.type != "gpu":
+        return resident()
+    return {
+        "in use": torch.cuda.memory_allocated(native),
+        "peak": torch.cuda.max_memory_allocated(native),
+        "reserved": torch.cuda.memory_reserved(native),
+    }
+
+
+def empty_cache() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def set_memory_growth(enabled, place) -> None:
+    """PyTorch grows, always."""
+    if place is not None:
+        to_native(place)
+    if not enabled:
+        raise errors.DeviceError("set_memory_growth(False): PyTorch takes memory as it is needed and in no other way")

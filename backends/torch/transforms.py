@@ -131,3 +131,15 @@ class TorchTransforms:
 
     def suspended(self):
         return temporarily_clear_interpreter_stack()
+
+    def bare(self, tensor):
+        native, dims = tensor._native, []
+        while functorch.is_functorch_wrapped_tensor(native):
+            if functorch.is_batchedtensor(native):
+                dims.append(functorch.maybe_get_bdim(native))
+            native = functorch.get_unwrapped(native)
+        with self.suspended():
+            native = forward_ad.unpack_dual(native.detach()).primal
+            for place, dim in enumerate(reversed(dims)):  # the outermost batch first
+                native = native.movedim(dim + place, place)
+        return self._engine.front.wrap(native)

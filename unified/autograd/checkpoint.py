@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unified import _structure
-from unified._custom import recomputed_state, snapshot, state_of
+from unified._custom import placed, recomputed_state, snapshot, state_of
+from unified._dispatch import backends_by_type
 from unified._engine import engine_of
 from unified._tensor import Tensor
+from unified.backends.protocol import Native
+
+
+def _apart(kept: list[Tensor], arrived: Sequence[Native]) -> list[Tensor]:
+    """What the second run starts from, in a program: not to be merged with the first, nor run before it is wanted."""
+    compiler = backends_by_type[type(kept[0]._native)].compiler
+    if not all(compiler.is_traced(tensor._native) for tensor in kept):
+        return kept
+    natives = compiler.barrier([*(tensor._native for tensor in kept), *arrived])
+    return [
+        placed(native, tensor._node, getattr(tensor, "_output", 0))
+        for native, tensor in zip(natives, kept, strict=False)
+    ]
 
 
 def checkpoint(
@@ -45,8 +59,8 @@ def checkpoint(
     rewound = [find(leaves[0].backend) for find in recomputed_state] if preserve_rng_state else []
     start = [state._native for state in rewound]
 
-    def again() -> list[Tensor]:
-        args, kwargs = _structure.unflatten(call, kept)
+    def again(arrived: Sequence[Native] = ()) -> list[Tensor]:
+        args, kwargs = _structure.unflatten(call, _apart(kept, arrived))
         outputs: list[Tensor] = []
         with state_of(rewound, start):
             _structure.flatten(function(*args, **kwargs), outputs)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from unified.cli.cache import cache
 from unified.cli.demo import demo
 from unified.cli.doctor import doctor
 from unified.cli.run import run
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(demo)
 app.command()(doctor)
+app.command()(cache)
 
 
 def _show_version(wanted: bool) -> None:

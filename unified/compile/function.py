@@ -11,21 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from unified._device import current_device
-from unified._dispatch import backends_by_type, tracing, wrap
+from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
 from unified._tape import grad_mode
+from unified.backends import registry
 from unified.backends.protocol import Backend
 from unified.compile.buckets import Buckets, Padded
+from unified.compile.lowered import Inspected
 from unified.compile.program import Entry, Request, lock, trace
-from unified.compile.signature import Call, Signature
+from unified.compile.report import Report, words
+from unified.compile.signature import Call, Signature, wrap_numbers
 from unified.errors import BackendMismatchError
 
 RETRACES_BEFORE_WARNING = 8
 
 
-class CompiledFunction:
+class CompiledFunction(Inspected):
     """A function whose calls run as one compiled program per signature. Made by :func:`compile`."""
 
     def __init__(
@@ -80,14 +83,14 @@ class CompiledFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
             return self._function(*args, **kwargs)
-        if grad_mode.anomaly:  # values can be looked at outside of a program alone
+        if grad_mode.anomaly or grad_mode.uncompiled:  # values can be looked at outside of a program alone
             return self._function(*args, **kwargs)
         leaves: list[Any] = []
         call = self._signature.flatten(args, kwargs, leaves)
         numbers = tuple([i for i, leaf in enumerate(leaves) if leaf.__class__ is float])
         backend = self._backend(leaves)
         if numbers:
-            _wrap_numbers(leaves, numbers, backend)
+            wrap_numbers(leaves, numbers, backend)
         padded: Padded | None = None
         lengths: tuple[int, ...] = ()
         if self._buckets is not None:
@@ -97,7 +100,7 @@ class CompiledFunction:
         if recorded and leaves:
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
-        modes = (recorded, grad_mode.inference, current_backend().name, current_device())
+        modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
         key = Key(
             backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes, padded
         )
@@ -108,18 +111,22 @@ class CompiledFunction:
                     if place:  # the next call most likely wants it too
                         entries.insert(0, entries.pop(place))
                     return entry.call(leaves, lengths)
-        return self._trace(key, Request(self._function, backend, call, leaves, numbers, padded), lengths)
+        return self._trace(key, call, leaves, lengths)
 
-    def _trace(self, key: Key, request: Request, lengths: Sequence[int]) -> Any:
+    def _trace(self, key: Key, call: Call, leaves: list[Any], lengths: Sequence[int]) -> Any:
+        backend = registry.load(key.backend)
+        requires = list(key.requires) if key.requires else [False] * len(leaves)
+        natives = [leaf._native for leaf in leaves]
+        request = Request(self._function, backend, call, natives, requires, key.numbers, key.padded)
         with lock:
             entries = self._entries.get(key, [])
             for entry in entries:  # another thread may have been here first
                 if entry.valid():
-                    return entry.call(request.leaves, lengths)
+                    return entry.call(leaves, lengths)
             reason = self._reason(key, entries)
             started = time.perf_counter()
             entry = trace(request)
-            result = entry.call(request.leaves, lengths)
+            result = entry.call(leaves, lengths)
             entry.seconds, entry.reason, entry.number = time.perf_counter() - started, reason, len(self._reasons)
             self._entries.setdefault(key, []).append(entry)
             self._latest = key
@@ -173,12 +180,12 @@ class CompiledFunction:
                 stacklevel=4,
             )
 
-    def explain(self) -> str:
-        """What was compiled, in words: signatures, seconds, why each trace happened, and the state it holds."""
-        entries = sorted((e for found in self._entries.values() for e in found), key=lambda entry: entry.number)
-        lines = [f"{self._signature.name}: {len(entries)} program(s)"]
-        lines += [f"  {entry.describe()}; traced because: {entry.reason}" for entry in entries]
-        return "\n".join(lines)
+    def explain(self) -> Report:
+        """What was compiled, why, and at what cost; ``str()`` and ``print()`` of it say so in words."""
+        found = [(words(key.signatures), entry) for key, entries in self._entries.items() for entry in entries]
+        found.sort(key=lambda pair: pair[1].number)
+        facts = [{**entry.describe(), "arguments": shapes, "reason": entry.reason} for shapes, entry in found]
+        return Report(self._signature.name, facts, self._reasons)
 
 
 class Key(NamedTuple):
@@ -193,15 +200,7 @@ class Key(NamedTuple):
     padded: Padded | None
 
 
-_MODES = ("the grad mode", "the inference mode", "the current backend", "the current device")
-
-
-def _wrap_numbers(leaves: list[Any], numbers: tuple[int, ...], backend: Backend) -> None:
-    """Puts 0-d Tensors in the places of Python floats, in 64 bits if a Tensor among the leaves has them."""
-    dtypes = [backend.dtype(leaf._native) for leaf in leaves if leaf.__class__ is not float]
-    wide = any(dtype.is_wide and dtype.is_inexact for dtype in dtypes)
-    for position in numbers:
-        leaves[position] = wrap(backend.compiler.number(leaves[position], wide))
+_MODES = ("the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check")
 
 
 def _bucket(old: Padded | None, new: Padded | None) -> str:

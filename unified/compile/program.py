@@ -15,13 +15,13 @@ from unified._length import Length
 from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
-from unified.backends.protocol import Backend, Native
+from unified.backends.protocol import Backend, Executable, Native, Pure
 from unified.compile import rules, rules_shape
 from unified.compile.buckets import Cut, Padded, cut
 from unified.compile.effects import Effects
 from unified.compile.padding import Padding
 from unified.compile.signature import Call, unflatten
-from unified.compile.state import StateTracer, Touched
+from unified.compile.state import Act, StateTracer, Touched
 from unified.errors import CompileError, DynamicLengthError, InPlaceLeafError
 
 lock = threading.RLock()
@@ -51,13 +51,14 @@ class Plan:
         self.cleared: list[Tensor] = []
         self.written_arguments: list[int] = []
         self.argument_grads: list[int] = []
+        self.effects: list[tuple[int, Act]] = []
 
     @property
     def pure(self) -> bool:
         """Whether a call writes nothing."""
         return not (
             self.changed or self.changed_grads or self.new_grads or self.cleared
-            or self.written_arguments or self.argument_grads
+            or self.written_arguments or self.argument_grads or self.effects
         )  # fmt: skip
 
     def holders(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -77,7 +78,9 @@ class Request:
     function: Callable[..., Any]
     backend: Backend
     call: Call
-    leaves: list[Tensor]
+    leaves: list[Native]
+    requires: list[bool]
+    """Which leaves require grad."""
     numbers: tuple[int, ...] = ()
     """Which leaves stand for Python floats."""
     padded: Padded | None = None
@@ -97,10 +100,6 @@ class Request:
                 tracer, tensors, self.padded.layouts(tensors), rules.rule_of, rules_shape.subscript
             )
         return tracer
-
-    def requires(self) -> list[bool]:
-        """Which leaves require grad."""
-        return [_requires(leaf) for leaf in self.leaves]
 
 
 Run = Callable[[list[Tensor]], Callable[[], tuple[list[Tensor], list[Native]]]]
@@ -161,8 +160,9 @@ class Program:
 class Entry:
     """One compiled signature."""
 
-    def __init__(self, backend: Backend, plan: Plan, run: Run) -> None:
+    def __init__(self, backend: Backend, plan: Plan, run: Run, executable: Executable | None = None) -> None:
         self._backend = backend
+        self._executable = executable
         self._engine = backend.engine or TAPE
         self._plan = plan
         self._run = run
@@ -211,15 +211,20 @@ class Entry:
         """Why :meth:`valid` said no."""
         return self._stale() or "a captured Tensor's grad changed between None and a Tensor"
 
-    def describe(self) -> str:
-        """One line about the program."""
-        plan = self._plan
+    def describe(self) -> dict[str, Any]:
+        """The facts of a report."""
+        plan, known = self._plan, self._executable
         changed = len(plan.changed) + len(plan.changed_grads)
-        captured = changed + len(plan.kept) + len(plan.kept_grads)
-        return (
-            f"{self._backend.name}, {self._backend.compiler.description}: {self.seconds:.2f} s to compile, "
-            f"{captured} Tensors captured, {changed} of them changed"
-        )
+        return {
+            "backend": self._backend.name,
+            "compiler": self._backend.compiler.description,
+            "seconds": self.seconds,
+            "captured": changed + len(plan.kept) + len(plan.kept_grads),
+            "changed": changed,
+            "effects": len(plan.effects),
+            "differentiable": plan.differentiable,
+            **({} if known is None else known.cost()),
+        }
 
     def call(self, leaves: list[Tensor], lengths: Sequence[int] = ()) -> Any:
         """Runs the program and writes the state back. Where the program raises, no Tensor changes.
@@ -234,6 +239,8 @@ class Entry:
         else:
             with lock:  # from the reading of state to its writing
                 outputs, state = self._run(leaves)()
+                if plan.effects:
+                    _act(plan.effects, state)  # before anything is written back: one that raises changes nothing
                 self._write(leaves, state)
             self._pure = plan.pure  # known now: some compilers trace at the first call
         if plan.cuts:
@@ -284,14 +291,38 @@ def trace(request: Request) -> Entry:
             plan = _discover(request)
             effects.warn(getattr(request.function, "__qualname__", type(request.function).__name__))
             program = Program(_body(request, plan))
-            run = _differentiable(plan, program) if plan.differentiable else _plain(request, plan, program)
+            if plan.differentiable:
+                return Entry(request.backend, plan, differentiable(plan, program))
+            executable = request.backend.compiler.build(*groups(plan, program, request.leaves))
+            return Entry(request.backend, plan, plain(request.backend, plan, executable), executable)
         except RecursionError as error:
             raise CompileError(
                 "the recursion in the compiled function is too deep: while tracing, each call of a compiled function "
                 "is part of the program around it, so recursion is unrolled, and must end by a Python value, not "
                 "by a Tensor's; write it as un.while_loop or un.scan"
             ) from error
-        return Entry(request.backend, plan, run)
+
+
+def planned(request: Request) -> tuple[Plan, Program]:
+    """What a function touches in a call, and itself as a program of that call's leaves."""
+    with lock:
+        plan = _discover(request)
+        return plan, Program(_body(request, plan))
+
+
+def groups(
+    plan: Plan, program: Program, natives: list[Native]
+) -> tuple[Pure, list[Native], list[Native], list[Native]]:
+    """The program and its operands as a compiler takes them.
+
+    One with effects, of which any may raise, is given all state to read, so that it is there unchanged until they
+    are done.
+    """
+    changed, kept = [[tensor._native for tensor in group] for group in plan.holders()]
+    if not plan.effects:
+        return program, natives, changed, kept
+    count = len(changed)
+    return lambda leaves, _, kept: program(leaves, kept[:count], kept[count:]), natives, [], [*changed, *kept]
 
 
 def _requires(tensor: Tensor) -> bool:
@@ -307,7 +338,7 @@ def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
 
 def _discover(request: Request) -> Plan:
     plan = Plan()
-    requires, backend = request.requires(), request.backend
+    requires, backend = request.requires, request.backend
 
     def run(natives: list[Native]) -> list[Native]:
         arguments = [wrap(native) for native in natives]
@@ -320,13 +351,14 @@ def _discover(request: Request) -> Plan:
                 structure.flatten(request.function(*args, **kwargs), results, _admit_result)
                 tracer.collect_grads()
                 plan.differentiable = not tracer.differentiated and any(_requires(r) for r in results)
+                plan.effects = [(len(tensors), act) for tensors, act in tracer.effects]
                 _read_plan(plan, tracer, backend)
                 return [engine_of(r).detach(r) for r in results]
         finally:
             for found in tracer.touched.values():
                 found.restore()
 
-    backend.compiler.discover(run, [leaf._native for leaf in request.leaves])
+    backend.compiler.discover(run, request.leaves)
     return plan
 
 
@@ -347,7 +379,7 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
 
 def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish], list[Any]]:
     """What a :class:`Program` runs: groups are the arguments, the state that changes, the state that is read."""
-    recorded, requires = grad_mode.enabled, request.requires()
+    recorded, requires = grad_mode.enabled, request.requires
 
     def body(groups: Sequence[list[Any]], finish: Finish) -> list[Any]:
         arguments, changed, kept = groups
@@ -439,18 +471,24 @@ def _results(
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
     state += [arguments[i] for i in plan.written_arguments]
     state += [grads[i] for i in plan.argument_grads]
-    return [*results, *(wrap(engine_of(tensor).detach(tensor)) for tensor in state)]
+    effects = tracer.seal()
+    plan.effects = [(len(tensors), act) for tensors, act in effects]
+    shown = [tensor for tensors, _ in effects for tensor in tensors]
+    return [*results, *(wrap(engine_of(tensor).detach(tensor)) for tensor in state), *shown]
 
 
-def _plain(request: Request, plan: Plan, pure: Program) -> Run:
+def _act(effects: list[tuple[int, Act]], state: list[Native]) -> None:
+    """What was deferred, in the order of the program, with the values at the end of ``state``."""
+    cursor = len(state) - sum(count for count, _ in effects)
+    for count, act in effects:
+        natives = state[cursor : cursor + count]
+        cursor += count
+        act([backends_by_type[type(native)].to_numpy(native) for native in natives])
+
+
+def plain(backend: Backend, plan: Plan, program: Executable) -> Run:
     """Results carry no gradient: a training step, or inference."""
-    compiler = request.backend.compiler
-    program = compiler.build(
-        pure,
-        [leaf._native for leaf in request.leaves],
-        *[[tensor._native for tensor in group] for group in plan.holders()],
-    )
-    donates, claim = compiler.donates, compiler.claim
+    donates, claim = backend.compiler.donates and not plan.effects, backend.compiler.claim
 
     def run(arguments: list[Tensor]) -> Callable[[], tuple[list[Tensor], list[Native]]]:
         changed, kept = plan.holders()
@@ -459,6 +497,8 @@ def _plain(request: Request, plan: Plan, pure: Program) -> Run:
         read = [tensor._native for tensor in kept]
         if donates:
             claim(donated, [getattr(tensor, "_shared", False) for tensor in changed])
+        elif plan.effects:
+            donated, read = [], [*donated, *read]
 
         def call() -> tuple[list[Tensor], list[Native]]:
             results = program(natives, donated, read)
@@ -470,7 +510,7 @@ def _plain(request: Request, plan: Plan, pure: Program) -> Run:
     return run
 
 
-def _differentiable(plan: Plan, program: Program) -> Run:
+def differentiable(plan: Plan, program: Program) -> Run:
     """Results carry gradients out: the program is an op like any other, with a compiled pullback."""
     names = ("leaves", "donated", "kept")
     parameters = tuple(Parameter(name, ParameterKind.SEQUENCE, required=True, keyword=False) for name in names)

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from unified import _structure as structure
+from unified._dispatch import wrap
 from unified._structure import Static
+from unified.backends.protocol import Backend
+from unified.compile.spec import TensorSpec
 from unified.errors import ArgumentError, OperandError
 
 Call = tuple[Any, ...]
@@ -114,7 +117,24 @@ def unflatten(call: Call, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, A
     return args, {name: structure.rebuilt(d, iterator) for name, d in zip(call[1], call[2], strict=True)}
 
 
+def wrap_numbers(leaves: list[Any], numbers: tuple[int, ...], backend: Backend) -> None:
+    """Puts 0-d Tensors in the places of Python floats, in 64 bits if a Tensor among the leaves has them."""
+    if not numbers:
+        return
+    dtypes = [
+        leaf.dtype if isinstance(leaf, TensorSpec) else backend.dtype(leaf._native)
+        for leaf in leaves
+        if leaf.__class__ is not float
+    ]
+    wide = any(dtype.is_wide and dtype.is_inexact for dtype in dtypes)
+    for position in numbers:
+        leaves[position] = wrap(backend.compiler.number(leaves[position], wide))
+
+
 def _admit(value: Any, leaves: list[Any]) -> Any:
+    if isinstance(value, TensorSpec):
+        leaves.append(value)
+        return structure.LEAF
     if isinstance(value, float):
         leaves.append(float(value))
         return structure.LEAF

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from unified._dispatch import backends_by_type, set_tracer, wrap
@@ -15,6 +16,9 @@ from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
 from unified.errors import BackendMismatchError, CompileError, LeakedTensorError, TracedValueError
+
+Act = Callable[[list[Any]], None]
+"""What is done with values, as numpy arrays, once a program has computed them."""
 
 
 class Touched:
@@ -104,6 +108,8 @@ class StateTracer:
         self.touched: dict[int, Touched] = {}
         self.flags: list[tuple[Any, bool]] = []
         self.differentiated = False
+        self.effects: list[tuple[list[Tensor], Act]] = []
+        self.sealed = False
         self._thread = threading.get_ident()
         self._known: set[int] = set()
         self._constants: dict[int, Tensor] = {}
@@ -186,6 +192,23 @@ class StateTracer:
             "un.cond / un.while_loop / un.scan / un.switch for control flow that depends on one, or move this line "
             "out of the compiled function." + (_NUMBERS if self._numbers else "")
         )
+
+    def defer(self, tensors: Sequence[Tensor], act: Act) -> None:
+        """Has ``act`` called, once the program has run, with the values that ``tensors`` have here."""
+        if self.sealed:
+            raise CompileError(
+                "un.debug was called in the backward pass of a compiled function whose results carry gradients out "
+                f"(in a hook, or in a Function's backward).\n  at {user_line()}\n  That pass is a program of its "
+                "own, which shows nothing: call backward() inside the compiled function, or run it under "
+                "un.disable_compile()"
+            )
+        with engine_of(tensors[0]).transforms.suspended() if tensors else nullcontext():
+            self.effects.append(([wrap(engine_of(tensor).detach(tensor)) for tensor in tensors], act))
+
+    def seal(self) -> list[tuple[list[Tensor], Act]]:
+        """What was deferred; nothing more can be."""
+        self.sealed = True
+        return self.effects
 
     def collect_grads(self) -> None:
         """Lets engines that deliver gradients late deliver them now, if backward ran."""

@@ -39,6 +39,7 @@ class RegionTracer:
         search: told of each Tensor that is used; None where all that come from outside are known.
     """
 
+    sealed = True
     padding = None
     """A construct over Tensors of dynamic length is refused as a whole, so nothing within it has one."""
 
@@ -83,6 +84,12 @@ class RegionTracer:
             self._around.at_end(release)
         else:
             self.releases.append(release)
+
+    def defer(self, tensors: Sequence[Tensor], act: Callable[[list[Any]], None]) -> None:
+        raise ControlFlowError(
+            "un.debug was called in a branch or a loop's body inside un.compile, whose values do not leave it; call "
+            "it outside of the construct, or run the function under un.disable_compile()"
+        )
 
     def refuse_value(self, what: str) -> Exception:
         if self._around is None:
