@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	$(BIN)/unified demo
 
 test: lint
-	$(BIN)/python -m pytest -q -m "not full" tests
+	$(BIN)/python -m pytest -q -m "not full" -n 2 --dist worksteal tests
 
 test-full: lint
 	$(BIN)/python -m pytest -q --hypothesis-profile=search tests

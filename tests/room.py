@@ -8,17 +8,26 @@ from pathlib import Path
 
 from unified._dispatch import table
 
-_MOST_MEMORY, _MOST_MAPS = 5e9, 20_000
-"""Bytes, and mappings of memory, from which the programs that were compiled so far are let go.
+_MORE_MEMORY, _MORE_MAPS = 2e9, 15_000
+"""Bytes, and mappings of memory, by which a process may grow before the programs compiled so far are let go.
 
-Thousands of them add up to 15 GB, and XLA crashes where the system grants no more mappings (65,530 on Linux).
+Thousands of them add up to 15 GB, and XLA crashes where the system grants no more mappings (65,530 on Linux). Growth
+counts, not size: TensorFlow keeps its programs to the end, and to ask for what cannot be had would cost all others.
 """
+_remained = (0, 0)
+
+
+def _size() -> tuple[int, int]:
+    """Bytes resident, and mappings."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident, Path("/proc/self/maps").read_text().count("\n")
 
 
 def make_room() -> None:
     """Lets all compiled programs go where they have come to take too much."""
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    if resident > _MOST_MEMORY or Path("/proc/self/maps").read_text().count("\n") > _MOST_MAPS:
+    global _remained
+    resident, maps = _size()
+    if resident > _remained[0] + _MORE_MEMORY or maps > _remained[1] + _MORE_MAPS:
         import jax
         import torch
 
@@ -28,3 +37,4 @@ def make_room() -> None:
         jax.clear_caches()
         torch._dynamo.reset()
         gc.collect()
+        _remained = _size()

@@ -146,7 +146,13 @@ def test_setitem(backend, key, value_shape):
     agree(put(key, lambda _, v: v), X, value)
 
 
-@pytest.mark.parametrize("key", [0, slice(1, 3), [0, 2], (slice(None), 1), lambda u, x: x > 0], ids=str)
+def positive(_, x):
+    return x > 0
+
+
+@pytest.mark.parametrize(
+    "key", [0, slice(1, 3), [0, 2], (slice(None), 1), positive], ids=["0", "1:3", "[0, 2]", ":,1", "mask"]
+)
 def test_setitem_of_a_number(backend, key):
     agree(put(key, 7.5), X)
     agree(put(key, 7), X)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -69,7 +70,9 @@ def swalr(module, optimizer, **options):
 
 
 def named(name, **options):
-    return pytest.param(lambda module, optimizer: getattr(module, name)(optimizer, **options), id=f"{name}-{options}")
+    words = ", ".join(f"{key}={option}" for key, option in options.items())
+    words = re.sub(" at 0x[0-9a-f]+", "", words)  # an address makes another name of each run
+    return pytest.param(lambda module, optimizer: getattr(module, name)(optimizer, **options), id=f"{name}-{words}")
 
 
 SCHEDULES = [

@@ -54,7 +54,7 @@ class TensorFlowBackend:
         if kind is not _EAGER:
             return function
         if not kernel:
-            function = autograd.Programs(function, op, jit_compile=not self.natives.has(self._root(op), "unjitted"))
+            function = autograd.Programs(function, op)
         return op.within(function, _host) if self.default_device().type == "cpu" else function
 
     def _root(self, op):
@@ -65,6 +65,8 @@ class TensorFlowBackend:
             return _DERIVATIONS[op.transform](self._function(op.primal), op)
         native = self.natives.get(op.name)
         if native is not None:  # a kernel refuses by itself what is not for it; a check at every call would cost more
+            if self.natives.has(op.name, "unjitted"):
+                native = autograd.kept_from_xla(native)
             return op.guard(native) if self.natives.has(op.name, "program") else native
         if op.composite is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the tensorflow backend and no composite")

@@ -8,6 +8,9 @@ norm forward and backward takes 2,500 us under one GradientTape and about 100 us
 
 from __future__ import annotations
 
+import functools
+import threading
+
 import tensorflow as tf
 
 from unified.backends.tensorflow.dtype import mark_number, scalar
@@ -15,13 +18,38 @@ from unified.backends.tensorflow.dtype import mark_number, scalar
 XLA_REFUSES = (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError)
 
 
+class _Traced(threading.local):
+    kept_from_xla = False
+
+
+_traced = _Traced()
+
+
+def kept_from_xla(native):
+    """``native``, whose presence in an op, however deep, keeps that op's program from XLA."""
+
+    @functools.wraps(native)
+    def call(*args):
+        _traced.kept_from_xla = True
+        return native(*args)
+
+    return call
+
+
+_MOST_BY_XLA = 32
+"""Signatures of one op that XLA compiles; TensorFlow runs the graphs of further ones itself.
+
+XLA's programs stay to the end of the process, and the system grants it only so many mappings of memory: an op that
+meets ever new shapes would use them up. What has come with so many shapes is seldom called again with the next.
+"""
+
+
 class Programs:
     """One function's concrete programs by (static arguments, shapes and dtypes)."""
 
-    def __init__(self, function, op, jit_compile) -> None:
+    def __init__(self, function, op) -> None:
         self._function = function
         self._static = frozenset(op.static)
-        self._jit_compile = jit_compile
         self._programs = {}
 
     def __call__(self, *args):
@@ -42,10 +70,16 @@ class Programs:
         return restore(call(leaves))
 
     def _build(self, key, args, leaves):
-        attempts = (True, False) if self._jit_compile else (False,)
+        flat, structure = self._flat(args)
+        specs = [tf.TensorSpec(leaf.shape, leaf.dtype) for leaf in leaves]
+        attempts = (True, False) if len(self._programs) < _MOST_BY_XLA else (False,)
         for jit_compile in attempts:
+            _traced.kept_from_xla = False
+            concrete = tf.function(flat, jit_compile=jit_compile, autograph=False).get_concrete_function(*specs)
+            if jit_compile and _traced.kept_from_xla:
+                continue
+            call, restore = flat_call(concrete), _restorer(structure["present"])
             try:
-                call, restore = self._trace(args, leaves, jit_compile)
                 result = restore(call(leaves))
             except XLA_REFUSES:
                 if not jit_compile:
@@ -55,7 +89,8 @@ class Programs:
                 return result
         raise AssertionError("unreachable")
 
-    def _trace(self, args, leaves, jit_compile):
+    def _flat(self, args):
+        """The function of the leaves alone, and where the trace of it puts which results are there."""
         structure = {}
 
         def flat(*traced):
@@ -74,9 +109,7 @@ class Programs:
             structure["present"] = [r is not None for r in results] if many else None
             return [tf.convert_to_tensor(r) for r in results if r is not None]
 
-        specs = [tf.TensorSpec(leaf.shape, leaf.dtype) for leaf in leaves]
-        concrete = tf.function(flat, jit_compile=jit_compile, autograph=False).get_concrete_function(*specs)
-        return flat_call(concrete), _restorer(structure["present"])
+        return flat, structure
 
 
 def _restorer(present):

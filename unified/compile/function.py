@@ -16,7 +16,6 @@ from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
 from unified._tape import grad_mode
-from unified.backends import registry
 from unified.backends.protocol import Backend
 from unified.compile.buckets import Buckets, Padded
 from unified.compile.lowered import Inspected
@@ -111,10 +110,9 @@ class CompiledFunction(Inspected):
                     if place:  # the next call most likely wants it too
                         entries.insert(0, entries.pop(place))
                     return entry.call(leaves, lengths)
-        return self._trace(key, call, leaves, lengths)
+        return self._trace(backend, key, call, leaves, lengths)
 
-    def _trace(self, key: Key, call: Call, leaves: list[Any], lengths: Sequence[int]) -> Any:
-        backend = registry.load(key.backend)
+    def _trace(self, backend: Backend, key: Key, call: Call, leaves: list[Any], lengths: Sequence[int]) -> Any:
         requires = list(key.requires) if key.requires else [False] * len(leaves)
         natives = [leaf._native for leaf in leaves]
         request = Request(self._function, backend, call, natives, requires, key.numbers, key.padded)
