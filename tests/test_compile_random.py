@@ -213,19 +213,29 @@ def test_random_programs_agree(name):
         programs()
 
 
-@pytest.mark.xfail(reason="parameters of a group share a step count, which is not parted within a trace", strict=True)
-def test_a_parameter_without_a_gradient_keeps_its_step_count_compiled():
-    """Eager steps give skipped parameters a count of their own (`Optimizer._part`); compiled ones do not."""
-    with un.backend("jax"):
-        used, idle = nn.Parameter(un.ones(2)), nn.Parameter(un.ones(2))
-        optimizer = un.optim.AdamW([used, idle], lr=0.1)
+def test_a_parameter_without_a_gradient_keeps_its_step_count_compiled(backend):
+    """Skipped parameters have a count of their own, from whichever step they are skipped in."""
+    used, idle = nn.Parameter(un.ones(2)), nn.Parameter(un.ones(2))
+    optimizer = un.optim.AdamW([used, idle], lr=0.1)
 
-        @un.compile
-        def step():
-            optimizer.zero_grad()
-            used.sum().backward()
-            optimizer.step()
+    def step(both):
+        optimizer.zero_grad()
+        (used.sum() + idle.sum() if both else used.sum()).backward()
+        optimizer.step()
 
-        step()
-        assert optimizer.state[used]["step"].item() == 1
-        assert optimizer.state[idle]["step"].item() == 0
+    def counts():
+        return [int(optimizer.state[param]["step"].item()) for param in (used, idle)]
+
+    compiled, seen = un.compile(step, static_argnames="both"), []
+    for both in (True, False, False, True):
+        compiled(both)
+        seen.append(counts())
+    assert seen == [[1, 1], [2, 1], [3, 1], [4, 2]]
+
+    @un.compile
+    def twice():
+        step(True)
+        step(False)
+
+    twice()
+    assert counts() == [6, 3]

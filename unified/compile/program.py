@@ -15,13 +15,14 @@ from unified._length import Length
 from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
+from unified.autograd.grad_mode import no_grad
 from unified.backends.protocol import Backend, Executable, Native, Pure
 from unified.compile import rules, rules_shape
 from unified.compile.buckets import Cut, Padded, cut
 from unified.compile.effects import Effects
 from unified.compile.padding import Padding
 from unified.compile.signature import Call, unflatten
-from unified.compile.state import Act, StateTracer, Touched
+from unified.compile.state import Act, Again, StateTracer, Touched
 from unified.errors import CompileError, DynamicLengthError, InPlaceLeafError
 
 lock = threading.RLock()
@@ -190,7 +191,8 @@ class Entry:
     def _stale(self) -> str | None:
         for owner, value in self._plan.flags.values():
             if owner.training is not value:
-                return f"{type(owner).__name__}.training changed from {value} to {not value}"
+                said: str | None = getattr(owner, "changed", None)
+                return said or f"{type(owner).__name__}.training changed from {value} to {not value}"
         signature = self._backend.compiler.signature
         if self._module_hooks != module_hooks.value:
             return "hooks of Modules were registered or removed"
@@ -337,6 +339,16 @@ def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
 
 
 def _discover(request: Request) -> Plan:
+    """What a function touches; where something has to be done first, it is traced again afterwards."""
+    while True:
+        try:
+            return _touched(request)
+        except Again as first:
+            with no_grad():
+                first.act()
+
+
+def _touched(request: Request) -> Plan:
     plan = Plan()
     requires, backend = request.requires, request.backend
 

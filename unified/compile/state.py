@@ -21,6 +21,13 @@ Act = Callable[[list[Any]], None]
 """What is done with values, as numpy arrays, once a program has computed them."""
 
 
+class Again(BaseException):
+    """A trace that is given up until ``act`` has been called; no error, so no ``except Exception`` may hold it."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+
+
 class Touched:
     """One Tensor from outside, as it was before the trace."""
 
@@ -204,6 +211,9 @@ class StateTracer:
             )
         with engine_of(tensors[0]).transforms.suspended() if tensors else nullcontext():
             self.effects.append(([wrap(engine_of(tensor).detach(tensor)) for tensor in tensors], act))
+
+    def before(self, act: Callable[[], None]) -> None:
+        raise Again(act)
 
     def seal(self) -> list[tuple[list[Tensor], Act]]:
         """What was deferred; nothing more can be."""

@@ -91,6 +91,10 @@ class RegionTracer:
             "it outside of the construct, or run the function under un.disable_compile()"
         )
 
+    def before(self, act: Callable[[], None]) -> None:
+        if self._around is not None:  # else nothing is computed that could need it
+            self._around.before(act)
+
     def refuse_value(self, what: str) -> Exception:
         if self._around is None:
             return TracedValueError(

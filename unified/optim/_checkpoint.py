@@ -112,6 +112,7 @@ def _share(optimizer: Optimizer, group: ParamGroup, counts: Mapping[int, dict[st
     """Parameters with the same numbers share them; Tensors that a compiled step knows stay in use."""
     names = group.rule.scalars
     shared: dict[tuple[Any, ...], dict[str, Tensor]] = {}
+    before = [optimizer.state[param].get(name) for param in group["params"] for name in names]
     for param in group["params"] if names else ():
         state, numbers = optimizer.state[param], counts[id(param)]
         key = (optimizer._kind(param), *[numbers[name] for name in names])
@@ -124,6 +125,9 @@ def _share(optimizer: Optimizer, group: ParamGroup, counts: Mapping[int, dict[st
                 for name in names
             }
         state.update(shared[key])
+    after = [optimizer.state[param].get(name) for param in group["params"] for name in names]
+    if any(was is not now for was, now in zip(before, after, strict=True)):
+        group.shared_anew()
 
 
 def beside(target: Tensor, value: Any) -> Tensor:

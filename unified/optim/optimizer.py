@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from unified._dispatch import tracing
@@ -235,8 +236,8 @@ class Optimizer:
 
     def _active(self, group: ParamGroup) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
         """The parameters with gradients, and these, by kind and by the step count that they share."""
-        traced = tracing() is not None
-        if not traced:
+        tracer = tracing()
+        if tracer is None:
             self._complete(group)
         batches: dict[Any, tuple[list[Tensor], list[Tensor]]] = {}
         idle = []
@@ -250,25 +251,32 @@ class Optimizer:
             params, grads = batches.setdefault(shared, ([], []))
             params.append(param)
             grads.append(grad)
-        if idle and leading and not traced:
-            self._part(idle, group.rule.scalars, batches)
+        tied = [param for param in idle if id(self.state[param][leading[0]]) in batches] if leading else []
+        if tied:
+            part = partial(self._part, group, tied)
+            if tracer is None:
+                part()
+            else:
+                tracer.before(part)
         return batches.values()
 
-    def _part(self, idle: list[Tensor], names: tuple[str, ...], advancing: Mapping[int, Any]) -> None:
+    def _part(self, group: ParamGroup, idle: list[Tensor]) -> None:
         """Gives parameters that are skipped numbers of their own, where theirs are about to advance."""
+        names = group.rule.scalars
         clones: dict[int, dict[str, Tensor]] = {}
         for param in idle:
             state = self.state[param]
             shared = id(state[names[0]])
-            if shared in advancing:
-                if shared not in clones:
-                    clones[shared] = {name: state[name].clone() for name in names}
-                state.update(clones[shared])
+            if shared not in clones:
+                clones[shared] = {name: state[name].clone() for name in names}
+            state.update(clones[shared])
+        group.shared_anew()
 
     def _apply(self, group: ParamGroup, rule: Rule, params: list[Tensor], grads: list[Tensor]) -> None:
         tracer = tracing()
         if tracer is not None:
-            tracer.read_flag(group.guard, group.rule)  # type: ignore[arg-type]
+            for guard in (group.guard, group.sharing):
+                tracer.read_flag(guard, guard.training)
         held: Mapping[str, Any] = group.floats if tracer is None and not group.wide else group.tensors
         states = [self.state[param] for param in params]
         moments = [state[name] for name in rule.moments for state in states]

@@ -25,12 +25,14 @@ def scalar(value: float, like: Tensor) -> Tensor:
 
 
 class Guard:
-    """Holds a group's rule where ``un.compile`` looks for flags: another rule is another program."""
+    """Holds what a compiled step is made for where ``un.compile`` looks for flags: another one is another program."""
 
-    __slots__ = ("training",)
+    __slots__ = ("changed", "training")
 
-    def __init__(self) -> None:
+    def __init__(self, changed: str) -> None:
         self.training: Any = None
+        self.changed = changed
+        """What to say when it has."""
 
 
 class ParamGroup(dict[str, Any]):
@@ -57,7 +59,8 @@ class ParamGroup(dict[str, Any]):
         super().__init__()
         self._exact: dict[str, float] = {}
         self._numbers, self._rule = numbers, rule
-        self.guard = Guard()
+        self.guard = Guard("an option of an optimizer changed")
+        self.sharing = Guard("which parameters of an optimizer share their step count changed")
         self.floats: dict[str, float] = {}
         self.tensors: dict[str, Tensor] = {}
         self.decays = False
@@ -120,6 +123,11 @@ class ParamGroup(dict[str, Any]):
         if rule != self.guard.training:
             self.guard.training = rule
             state_epoch.bump()
+
+    def shared_anew(self) -> None:
+        """Says that parameters have got numbers of their state in common, or of their own."""
+        self.sharing.training = object()
+        state_epoch.bump()
 
     def update(self, *others: Any, **options: Any) -> None:
         """Sets options as ``group[key] = value`` does."""
