@@ -280,3 +280,27 @@ def test_python_asks_for_no_value(backend: str) -> None:
             un.compile(question)(x)
     rows = un.compile(lambda x: sum((row * i for i, row in enumerate(x)), un.zeros(3)))(x)
     np.testing.assert_allclose(rows.numpy(), (X[0] * np.arange(6)[:, None]).sum(0), **CLOSE)
+
+
+def test_a_leaf_changed_within_has_no_silent_hole_in_its_gradient(backend: str) -> None:
+    """Eagerly each use of the leaf counts; a compiled loop knows one value of it, and says so."""
+    w = nn.Parameter(un.tensor([1.0, 2.0]))
+
+    def run(detached: bool) -> un.Tensor:
+        def body(_: un.Tensor, c: un.Tensor) -> un.Tensor:
+            c = c + w * un.tensor([1.0, 3.0])
+            with un.no_grad():
+                w.mul_(2.0)
+            return c.detach() if detached else c
+
+        out: un.Tensor = un.fori_loop(0, 3, body, un.zeros(2))
+        return out
+
+    run(False).sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), [3.0, 9.0])
+    np.testing.assert_array_equal(w.detach().numpy(), [8.0, 16.0])
+    with pytest.raises(errors.ControlFlowError, match=r"a leaf from outside that requires grad, of shape \(2,\)"):
+        un.compile(lambda: run(False))()
+    np.testing.assert_array_equal(w.detach().numpy(), [8.0, 16.0])
+    un.compile(lambda: run(True))()
+    np.testing.assert_array_equal(w.detach().numpy(), [64.0, 128.0])

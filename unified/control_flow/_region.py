@@ -262,9 +262,17 @@ class Region:
                     f"{self._what}: a Tensor from outside, {dtype.name} {shape}, was left as {tensor.dtype.name} "
                     f"{tuple(tensor.shape)}; it must keep its shape and dtype"
                 )
+            engine = engine_of(tensor)
+            leaf = grad_mode.enabled and engine.requires_grad(tensor) and engine.is_leaf(tensor)
+            if one.rebound and leaf and any(self.requires):
+                raise ControlFlowError(
+                    f"{self._what}: a leaf from outside that requires grad, of shape {tuple(tensor.shape)}, is changed "
+                    "within, and what is returned depends on something that requires grad: no gradient could reach "
+                    "all the values that the leaf has had. Return results that are detached (loss.detach()), or "
+                    "carry the leaf's values through the construct as a Tensor of their own"
+                )
             self.captured.append(tensor)
             self.rebound.append(one.rebound)
-            engine = engine_of(tensor)
             self.records.append(one.rebound and engine.requires_grad(tensor) and not engine.is_leaf(tensor))
 
     def _refuse_leaks(self, tracer: RegionTracer) -> None:
