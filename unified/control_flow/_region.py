@@ -267,8 +267,8 @@ class Region:
             if one.rebound and leaf and any(self.requires):
                 raise ControlFlowError(
                     f"{self._what}: a leaf from outside that requires grad, of shape {tuple(tensor.shape)}, is "
-                    "changed within, and what is returned depends on something that requires grad: no gradient could reach "
-                    "all the values that the leaf has had. Return results that are detached (loss.detach()), or "
+                    "changed within, and what is returned depends on something that requires grad: no gradient could "
+                    "reach all the values that the leaf has had. Return detached results (loss.detach()), or "
                     "carry the leaf's values through the construct as a Tensor of their own"
                 )
             self.captured.append(tensor)
