@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unified._dispatch import table
 
-_MORE_MEMORY, _MORE_MAPS = 2e9, 15_000
+_MORE_MEMORY, _MORE_MAPS = 1.5e9, 15_000
 """Bytes, and mappings of memory, by which a process may grow before the programs compiled so far are let go.
 
 Thousands of them add up to 15 GB, and XLA crashes where the system grants no more mappings (65,530 on Linux). Growth
