@@ -19,6 +19,7 @@ import jax
 from jax.experimental import serialize_executable
 
 from unified.backends.jax.dtype import enable_x64, is_wide
+from unified.backends.jax.layout import has_channels_moved, settled
 from unified.backends.protocol import cache, errors
 
 _WORTH_KEEPING = 0.1
@@ -45,11 +46,19 @@ def lower(function, leaves, donated, kept, platform=None):
     with enable_x64(wide):
         if platform is None:
             traced = jitted.trace(*groups)
+            if jax.default_backend() == "cpu" and has_channels_moved(traced.jaxpr.jaxpr):
+                jitted = jax.jit(_settled(traced.jaxpr), donate_argnums=(1,), compiler_options=options())
+                traced = jitted.trace(*groups)
             return Lowering(jitted, traced, traced.lower(), wide)
         specs = [[_spec(native) for native in group] for group in groups]
         traced = jitted.trace(*specs)
         lowered = traced.lower(lowering_platforms=(platform,))
         return Lowering(jitted, traced, lowered, wide, (function, specs, platform))
+
+
+def _settled(closed):
+    run = settled(closed)
+    return lambda leaves, donated, kept: run(*leaves, *donated, *kept)
 
 
 def _spec(native):
