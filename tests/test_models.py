@@ -15,6 +15,7 @@ import unified.nn.functional as F
 from tests.twins import in_torch
 from unified import nn
 from unified.models import GPT, MLP, DigitsCNN, GPTConfig, LSTMClassifier, ResNet, TranslationTransformer
+from unified.models.resnet import BasicBlock
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -112,3 +113,31 @@ def test_gpt_refuses_what_it_cannot_place(backend: str) -> None:
         GPT(GPTConfig.tiny())(un.zeros(1, 17, dtype=un.int32))
     with pytest.raises(ValueError, match="width 30 must be a multiple of heads 4"):
         GPT(GPTConfig(vocabulary=10, width=30, layers=1, heads=4, context=8))
+
+
+@pytest.mark.parametrize("size", [8, 112], ids=["by patches", "directly"])
+def test_a_compiled_residual_block_is_pytorchs(backend: str, size: int) -> None:
+    """Programs move transposes of channels out of the way, and convolve by patches where the images are small."""
+    un.manual_seed(0)
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((16, 6, size, size)).astype(np.float32)
+    model = BasicBlock(6, 8, 2)
+    twin = in_torch("resnet").BasicBlock(6, 8, 2)
+    twin.load_state_dict(_weights(model))
+
+    @un.compile
+    def step(x: un.Tensor) -> un.Tensor:
+        out = model(x)
+        loss = (out * out.tanh()).sum((1, 2)).mean() + out[:, 1].mean()
+        loss.backward()
+        return loss
+
+    out = twin(torch.tensor(x))
+    expected = (out * out.tanh()).sum((1, 2)).mean() + out[:, 1].mean()
+    expected.backward()
+    np.testing.assert_allclose(step(un.tensor(x)).item(), expected.item(), 1e-5)
+    for name, value in twin.named_parameters():
+        found, gradient = dict(model.named_parameters())[name].grad.numpy(), value.grad.numpy()
+        np.testing.assert_allclose(found, gradient, 1e-3, 1e-4 * np.abs(gradient).max(), err_msg=name)
+    for name, value in twin.named_buffers():
+        np.testing.assert_allclose(dict(model.named_buffers())[name].numpy(), value.numpy(), 1e-5, 1e-6, err_msg=name)

@@ -231,7 +231,8 @@ def test_function_transforms(backend: str) -> None:
 
 def _step(layer, x, optimizer):
     optimizer.zero_grad()
-    loss = (layer(x)[0] ** 2).mean()
+    moved = x + layer.weight_hh_l0.mean()  # so that the input has a gradient as well
+    loss = (layer(moved)[0] ** 2).mean()
     loss.backward()
     optimizer.step()
     return loss
@@ -240,7 +241,7 @@ def _step(layer, x, optimizer):
 @pytest.mark.parametrize(
     ("cls", "options"),
     [
-        ("LSTM", {"num_layers": 2, "dropout": 0.25}),
+        ("LSTM", {"num_layers": 2, "dropout": 0.25, "batch_first": True}),
         pytest.param("GRU", {"bidirectional": True}, marks=pytest.mark.full),
         pytest.param("LSTM", {"proj_size": 2}, marks=pytest.mark.full),
         pytest.param("RNN", {}, marks=pytest.mark.full),

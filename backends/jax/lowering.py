@@ -19,10 +19,20 @@ import jax
 from jax.experimental import serialize_executable
 
 from unified.backends.jax.dtype import enable_x64, is_wide
+from unified.backends.jax.layout import has_channels_moved, settled
 from unified.backends.protocol import cache, errors
 
 _WORTH_KEEPING = 0.1
 """Seconds of compiling from which an executable is kept: loading one takes a few hundredths."""
+
+_ON_CPU = {
+    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
+    "xla_cpu_copy_insertion_use_region_analysis": True,
+}
+"""Options of XLA's CPU compiler: an order of steps that needs the least memory, and fewer copies of donated state.
+
+Temporary memory comes from malloc at each call, and above 32 MiB fresh from the kernel, a page fault every 4 KiB.
+"""
 
 _SLICES = {"tpu": "v5e:2x2"}
 """For which hardware to compile where none is attached: the smallest slice of the TPU that Colab lends."""
@@ -32,15 +42,23 @@ def lower(function, leaves, donated, kept, platform=None):
     """Traces ``function`` for these arguments, tensors or ``jax.ShapeDtypeStruct``."""
     groups = (leaves, donated, kept)
     wide = any(is_wide(native) for group in groups for native in group)
-    jitted = jax.jit(function, donate_argnums=(1,))
+    jitted = jax.jit(function, donate_argnums=(1,), compiler_options=None if platform else options())
     with enable_x64(wide):
         if platform is None:
             traced = jitted.trace(*groups)
+            if jax.default_backend() == "cpu" and has_channels_moved(traced.jaxpr.jaxpr):
+                jitted = jax.jit(_settled(traced.jaxpr), donate_argnums=(1,), compiler_options=options())
+                traced = jitted.trace(*groups)
             return Lowering(jitted, traced, traced.lower(), wide)
         specs = [[_spec(native) for native in group] for group in groups]
         traced = jitted.trace(*specs)
         lowered = traced.lower(lowering_platforms=(platform,))
         return Lowering(jitted, traced, lowered, wide, (function, specs, platform))
+
+
+def _settled(closed):
+    run = settled(closed)
+    return lambda leaves, donated, kept: run(*leaves, *donated, *kept)
 
 
 def _spec(native):
@@ -168,11 +186,25 @@ def load_or_compile(lowered):
 
 
 @functools.lru_cache
+def options():
+    """The compiler's options for the hardware that is here; what the user has set in ``XLA_FLAGS`` stands."""
+    if jax.default_backend() != "cpu":
+        return None
+    flags = os.environ.get("XLA_FLAGS", "")
+    chosen = {name: value for name, value in _ON_CPU.items() if name not in flags}
+    try:
+        jax.jit(lambda: 0, compiler_options=chosen).lower().compile()
+    except jax.errors.JaxRuntimeError:  # an XLA that does not know one of them
+        return None
+    return chosen
+
+
+@functools.lru_cache
 def _environment():
     """All that an executable depends on beside its program."""
     device = jax.devices()[0]
     words = [jax.__version__, jax.lib.__version__, device.platform, device.device_kind]
-    words += [device.client.platform_version, host.machine(), _processor()]
+    words += [device.client.platform_version, host.machine(), _processor(), str(options())]
     return "\n".join([*words, *(os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"))])
 
 

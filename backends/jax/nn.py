@@ -45,3 +45,27 @@ def one_hot(tensor, num_classes):
 @natives
 def causal_mask(query, key):
     return jnp.tri(query.shape[-2], key.shape[-2], dtype=bool)
+
+
+@natives
+def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
+    last = input.transpose(0, *range(2, input.ndim), 1)
+    over = tuple(range(last.ndim - 1))
+    count = input.size // input.shape[1]
+    mean = last.mean(over)
+    centred = last - mean
+    var = (centred * centred).mean(over)
+    inverse = jax.lax.rsqrt(var + eps)
+    out = centred * inverse
+    if weight is not None:
+        out = out * weight
+    if bias is not None:
+        out = out + bias
+    unbiased = var * (count / max(count - 1, 1))
+    return (
+        out.transpose(0, -1, *range(1, last.ndim - 1)),
+        None if running_mean is None else running_mean + momentum * (mean - running_mean),
+        None if running_var is None else running_var + momentum * (unbiased - running_var),
+        mean,
+        inverse,
+    )

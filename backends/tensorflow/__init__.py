@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, errors
-from unified.backends.tensorflow import autograd, bridges, transforms
+from unified.backends.tensorflow import autograd, bridges, layout, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
 from unified.backends.tensorflow.control_flow import TensorFlowControlFlow
@@ -52,7 +52,8 @@ class TensorFlowBackend:
         function = self._function(op)
         kernel = op.name in self.natives and not self.natives.has(op.name, "program")
         if kind is not _EAGER:
-            return function
+            carried = op.transform in ("", "pullback") and self._root(op) in layout.ELEMENTWISE
+            return layout.carried(function) if carried else function
         if not kernel:
             function = autograd.Programs(function, op)
         return op.within(function, _host) if self.default_device().type == "cpu" else function

@@ -1,11 +1,15 @@
 """Convolutions and their transposes on TensorFlow.
 
 Its CPU kernels know channels-last only, so everything is transposed on the way in and out; one dimension is two with
-one row. The kernels take floats alone: complex operands are convolved in parts, integers as float64.
+one row. The kernels take floats alone: complex operands are convolved in parts, integers as float64. A kernel costs
+much to transpose, so a convolution of few places is one product of patches and the kernel as a matrix.
 """
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import tensorflow as tf
 
 from unified.backends.protocol import Natives
@@ -15,6 +19,12 @@ raw = tf.raw_ops
 
 _CHANNELS_LAST = {4: (0, 2, 3, 1), 5: (0, 2, 3, 4, 1)}
 _CHANNELS_FIRST = {4: (0, 3, 1, 2), 5: (0, 4, 1, 2, 3)}
+_PATCHES = 2_500_000
+"""Elements that the patches of a convolution may have: 10 MB, beyond which copying them costs more than it saves."""
+
+_TAPS = 32
+"""Elements that a kernel may have a channel for its patches to be cut out one by one."""
+
 _KERNEL_FIRST = {4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
 
 
@@ -62,6 +72,43 @@ def _layered(function, input, weight, bias, channels):
     return out if input.shape.rank == rank else out[0]
 
 
+def _places(rows, filters, strides, steps):
+    """How many places the kernel is applied at, by dimension."""
+    return [
+        (length - step * (size - 1) - 1) // stride + 1
+        for length, size, stride, step in zip(rows.shape[1:-1], filters.shape, strides, steps, strict=False)
+    ]
+
+
+def _by_patches(rows, filters, strides, steps):
+    places = _places(rows, filters, strides, steps)
+    taps = math.prod(filters.shape[:-2])
+    elements = math.prod(places) * rows.shape[0] * rows.shape[-1] * taps
+    return rows.dtype in (tf.float32, tf.float64) and min(places) > 0 and taps <= _TAPS and 0 < elements <= _PATCHES
+
+
+def _product(rows, filters, strides, steps):
+    """The convolution as a product of a row of patches a place and a row of kernel an output channel.
+
+    The first transpose undoes the one that made ``filters``; what is left is one within each output channel.
+    """
+    places, rank = _places(rows, filters, strides, steps), rows.shape.rank
+
+    def tap(index):
+        first = [place * step for place, step in zip(index, steps, strict=True)]
+        last = [at + (count - 1) * stride + 1 for at, count, stride in zip(first, places, strides, strict=True)]
+        ends = [rows.shape[0], *last, rows.shape[-1]]
+        return raw.StridedSlice(input=rows, begin=[0, *first, 0], end=ends, strides=[1, *strides, 1])
+
+    patches = tf.concat([tap(index) for index in np.ndindex(*filters.shape[:-2])], -1)
+    channels, outputs = filters.shape[-2:]
+    kernel = tf.transpose(filters, (rank - 1, rank - 2, *range(rank - 2)))
+    columns = tf.transpose(tf.reshape(kernel, (outputs, channels, -1)), (0, 2, 1))
+    columns = tf.reshape(columns, (outputs, -1))
+    out = tf.matmul(tf.reshape(patches, (-1, patches.shape[-1])), columns, transpose_b=True)
+    return tf.reshape(out, (rows.shape[0], *places, outputs))
+
+
 def _convolution(spatial):
     kernel = raw.Conv2D if spatial == 2 else raw.Conv3D
 
@@ -72,6 +119,8 @@ def _convolution(spatial):
         def convolve(rows, filters):
             if any(map(any, pads)):
                 rows = tf.pad(rows, [(0, 0), *pads, (0, 0)])
+            if groups == 1 and _by_patches(rows, filters, strides, steps):
+                return _product(rows, filters, strides, steps)
             return kernel(
                 input=rows, filter=filters, strides=[1, *strides, 1], padding="VALID", dilations=[1, *steps, 1]
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.protocol import Natives
+from unified.backends.tensorflow import layout
 
 natives = Natives()
 raw = tf.raw_ops
@@ -55,3 +56,32 @@ def one_hot(tensor, num_classes):
 def causal_mask(query, key):
     rows, columns = tf.range(query.shape[-2])[:, None], tf.range(key.shape[-2])[None, :]
     return columns <= rows
+
+
+@natives.having("program")
+def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
+    """The composite, channels last as the convolution before it."""
+    if input.shape.rank < 3:
+        return _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps)
+    out, *rest = _batch_norm(layout.last(input), running_mean, running_var, weight, bias, momentum, eps)
+    return layout.first(out), *rest
+
+
+def _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps):
+    over = list(range(input.shape.rank - 1))
+    count = input.shape.num_elements() // input.shape[-1]
+    mean = tf.reduce_mean(input, over)
+    centred = input - mean
+    var = tf.reduce_mean(centred * centred, over)
+    inverse = tf.math.rsqrt(var + eps)
+    out = centred * inverse
+    out = out if weight is None else out * weight
+    out = out if bias is None else out + bias
+    unbiased = var * (count / max(count - 1, 1))
+    return (
+        out,
+        None if running_mean is None else running_mean + momentum * (mean - running_mean),
+        None if running_var is None else running_var + momentum * (unbiased - running_var),
+        mean,
+        inverse,
+    )

@@ -202,7 +202,9 @@ def compiled(graph, natives, owned=range(0)):
     graph.recompile()
     examples = [native.detach() for native in natives]
     strides = [example.stride() for example in examples]
-    options = None if cache.enabled() else {"fx_graph_cache": False}
+    options = {"layout_optimization": False}  # which would turn every image round, there and back, for a convolution
+    if not cache.enabled():
+        options["fx_graph_cache"] = False
     inductor("config")
     with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from unified.backends.protocol import Natives
 
@@ -36,10 +38,83 @@ def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, e
     if len(running) < 2:
         out, mean, inverse = torch.native_batch_norm(input, weight, bias, None, None, True, 0.0, eps)
         return out, None, None, mean, inverse
+    operands = (input, running_mean, running_var, weight, bias)
+    if isinstance(input, FakeTensor) and _has_kernel(operands) and not isinstance(momentum, Tensor):
+        return torch.ops.unified.batch_norm(input.contiguous(), *operands[1:], momentum, eps)
+    return _batch_norm(*operands, momentum, eps)
+
+
+def _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps):
     out, mean, inverse, running_mean, running_var = torch.ops.aten._native_batch_norm_legit_functional(
         input, weight, bias, running_mean, running_var, True, momentum, eps
     )
     return out, running_mean, running_var, mean, inverse
+
+
+def _has_kernel(operands):
+    given = [each for each in operands if each is not None]
+    first = given[0]
+    return all(each.dtype is first.dtype and each.device.type == "cpu" for each in given) and first.dtype in (
+        torch.float32,
+        torch.float64,
+    )
+
+
+# Inductor would write batch norm out, which takes it seconds to compile and is no faster than PyTorch's kernels. So a
+# program has them as they are, by ops of the bare kind: custom_op would look for aliases at each call.
+
+_library = torch.library.Library("unified", "FRAGMENT")
+_library.define(
+    "batch_norm(Tensor input, Tensor running_mean, Tensor running_var, Tensor? weight, Tensor? bias, float momentum, "
+    "float eps) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+_library.define(
+    "batch_norm_backward(Tensor cotangent, Tensor input, Tensor? weight, Tensor mean, Tensor inverse, float eps) "
+    "-> (Tensor, Tensor, Tensor)"
+)
+_library.impl("batch_norm", _batch_norm, "CPU")
+
+
+def _batch_norm_backward(cotangent, input, weight, mean, inverse, eps):
+    mask = [True, weight is not None, weight is not None]
+    found = torch.ops.aten.native_batch_norm_backward(
+        cotangent, input, weight, None, None, mean, inverse, True, eps, mask
+    )
+    return tuple(mean.new_empty(0) if each is None else each for each in found)
+
+
+_library.impl("batch_norm_backward", _batch_norm_backward, "CPU")
+
+
+@torch.library.register_fake("unified::batch_norm", lib=_library)
+def _(input, running_mean, running_var, weight, bias, momentum, eps):
+    return torch.empty_like(input), *[torch.empty_like(running_mean) for _ in range(4)]
+
+
+@torch.library.register_fake("unified::batch_norm_backward", lib=_library)
+def _(cotangent, input, weight, mean, inverse, eps):
+    of_parameters = [mean.new_empty(0 if weight is None else mean.shape) for _ in range(2)]
+    return torch.empty_like(input), *of_parameters
+
+
+def _keep_for_batch_norm(ctx, inputs, output):
+    input, _, _, weight, _, _, ctx.eps = inputs
+    ctx.save_for_backward(input, weight, output[3], output[4])
+
+
+def _pull_batch_norm(ctx, cotangent, *_):
+    kernel = torch.ops.unified.batch_norm_backward
+    if torch.is_grad_enabled():  # which PyTorch can differentiate
+        kernel = _batch_norm_backward
+    input, weight, mean, inverse = ctx.saved_tensors
+    of_input, *of_parameters = kernel(cotangent.contiguous(), input, weight, mean, inverse, ctx.eps)
+    of_weight, of_bias = (None, None) if weight is None else of_parameters
+    return of_input, None, None, of_weight, of_bias, None, None
+
+
+torch.library.register_autograd(
+    "unified::batch_norm", _pull_batch_norm, setup_context=_keep_for_batch_norm, lib=_library
+)
 
 
 @natives

@@ -1,12 +1,15 @@
 """Recurrent layers on PyTorch: its own kernels, which no program may unroll.
 
-PyTorch writes a traced layer out step by step, and inductor would compile every step; it takes oneDNN's kernel for an
-LSTM whole, but for inference only. So a layer is an opaque op in a program, and its derivative another: both run the
-eager kernels, and the derivative runs the forward pass again. Where there is no kernel, within the levels of
-``unified.func`` and under a derivative that is differentiated in a program, the layer is written out here.
+PyTorch writes a traced layer out step by step, and inductor would compile every step; it takes oneDNN's kernel for
+an LSTM whole, but for inference only. So a layer is an opaque op in a program, its derivative another; both run the
+eager kernels. What autograd recorded of the forward pass waits for the derivative on a ticket, a tensor that
+the one returns and the other takes, and dies with it. Where there is no kernel, within the levels of ``unified.func``
+and under a derivative that is differentiated in a program, the layer is written out here.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +33,8 @@ def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
     if any(is_functorch_wrapped_tensor(operand) for operand in (input, *hx, *weights)):
         return _written_out(input, hx, weights, batch_sizes, mode, bidirectional)
     if isinstance(input, FakeTensor):
-        return torch.ops.unified.recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional)
+        records = torch.is_grad_enabled() and any(each.requires_grad for each in (input, *hx, *weights))
+        return torch.ops.unified.recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional, records)[:-1]
     return _run(input, hx, weights, batch_sizes, mode, bidirectional)
 
 
@@ -54,14 +58,23 @@ def _opaque(
     batch_sizes: Tensor | None,
     mode: str,
     bidirectional: bool,
+    records: bool,
 ) -> list[Tensor]:
-    return [each.clone() for each in _run(input, hx, weights, batch_sizes, mode, bidirectional)]
+    ticket = input.new_empty(1)
+    if not records:
+        return [*_apart(_run(input, hx, weights, batch_sizes, mode, bidirectional)), ticket]
+    with _recording():
+        operands = [each.detach().requires_grad_() for each in (input, *hx, *weights)]
+        outputs = _layer(_run, operands, len(hx), batch_sizes, mode, bidirectional)
+    ticket.recorded = (outputs, operands)
+    return [*_apart(outputs), ticket]
 
 
 @_opaque.register_fake
-def _(input, hx, weights, batch_sizes, mode, bidirectional):
+def _(input, hx, weights, batch_sizes, mode, bidirectional, records):
     features = hx[0].shape[-1] * (1 + bidirectional)
-    return [input.new_empty((*input.shape[:-1], features)), *[torch.empty_like(each) for each in hx]]
+    results = [input.new_empty((*input.shape[:-1], features)), *[each.new_empty(each.shape) for each in hx]]
+    return [*results, input.new_empty(1)]
 
 
 @torch.library.custom_op("unified::recurrent_layer_backward", mutates_args=())
@@ -73,43 +86,55 @@ def _opaque_backward(
     mode: str,
     bidirectional: bool,
     cotangents: list[Tensor],
+    ticket: Tensor,
 ) -> list[Tensor]:
-    autograd = torch._C.DispatchKey.AutogradFunctionality
-    with torch._C._SetExcludeDispatchKeyGuard(autograd, False):  # which PyTorch switches off within an op
-        operands = [each.detach().requires_grad_() for each in (input, *hx, *weights)]
-        return _pulled(_run, operands, len(hx), batch_sizes, mode, bidirectional, cotangents)
+    recorded = ticket.__dict__.pop("recorded", None)
+    with _recording():
+        if recorded is None:  # a second backward pass through it
+            operands = [each.detach().requires_grad_() for each in (input, *hx, *weights)]
+            recorded = _layer(_run, operands, len(hx), batch_sizes, mode, bidirectional), operands
+        return [each.contiguous() for each in torch.autograd.grad(*recorded, cotangents)]
 
 
 @_opaque_backward.register_fake
-def _(input, hx, weights, batch_sizes, mode, bidirectional, cotangents):
-    return [torch.empty_like(each) for each in (input, *hx, *weights)]
+def _(input, hx, weights, batch_sizes, mode, bidirectional, cotangents, ticket):
+    return [each.new_empty(each.shape) for each in (input, *hx, *weights)]
 
 
-def _pulled(run, operands, states, batch_sizes, mode, bidirectional, cotangents):
-    """The cotangents of operands; differentiable where gradients are recorded."""
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        input, hx, weights = operands[0], operands[1 : 1 + states], operands[1 + states :]
-        outputs = run(input, hx, weights, batch_sizes, mode, bidirectional)
-    return list(torch.autograd.grad(outputs, operands, cotangents, create_graph=again))
+@contextlib.contextmanager
+def _recording():
+    """Autograd, which PyTorch switches off within an op."""
+    autograd = torch._C.DispatchKey.AutogradFunctionality
+    with torch._C._SetExcludeDispatchKeyGuard(autograd, False), torch.enable_grad():
+        yield
+
+
+def _apart(outputs):
+    """Copies: a program may write to what it was given, and autograd keeps the originals."""
+    return [each.detach().clone(memory_format=torch.contiguous_format) for each in outputs]
+
+
+def _layer(run, operands, states, batch_sizes, mode, bidirectional):
+    return run(operands[0], operands[1 : 1 + states], operands[1 + states :], batch_sizes, mode, bidirectional)
 
 
 def _save(ctx, inputs, output):
-    input, hx, weights, batch_sizes, ctx.mode, ctx.bidirectional = inputs
+    input, hx, weights, batch_sizes, ctx.mode, ctx.bidirectional, _ = inputs
     ctx.count = len(hx)
-    ctx.save_for_backward(batch_sizes, input, *hx, *weights)
+    ctx.save_for_backward(batch_sizes, output[-1], input, *hx, *weights)
 
 
 def _pull(ctx, cotangents):
-    batch_sizes, *operands = ctx.saved_tensors
-    states, options = ctx.count, (batch_sizes, ctx.mode, ctx.bidirectional, cotangents)
+    batch_sizes, ticket, *operands = ctx.saved_tensors
+    states, options, cotangents = ctx.count, (batch_sizes, ctx.mode, ctx.bidirectional), cotangents[:-1]
     if torch.is_grad_enabled():
         operands = [each if each.requires_grad else each.detach().requires_grad_() for each in operands]
-        gradients = _pulled(_written_out, operands, states, *options)
+        outputs = _layer(_written_out, operands, states, *options)
+        gradients = torch.autograd.grad(outputs, operands, cotangents, create_graph=True)
     else:
         input, hx, weights = operands[0], operands[1 : 1 + states], operands[1 + states :]
-        gradients = torch.ops.unified.recurrent_layer_backward(input, hx, weights, *options)
-    return gradients[0], gradients[1 : 1 + states], gradients[1 + states :], None, None, None
+        gradients = torch.ops.unified.recurrent_layer_backward(input, hx, weights, *options, cotangents, ticket)
+    return gradients[0], list(gradients[1 : 1 + states]), list(gradients[1 + states :]), None, None, None, None
 
 
 _opaque.register_autograd(_pull, setup_context=_save)

@@ -1,6 +1,6 @@
 """Compiled training steps against what a good user of the framework writes by hand: forward, backward and AdamW.
 
-Run it as ``OMP_NUM_THREADS=1 python -m tests.benchmarks.compile [gpt] [resnet] [torch] [jax] [tensorflow]``;
+Run it as ``OMP_NUM_THREADS=1 python -m tests.benchmarks.compile [gpt] [resnet] [lstm] [torch] [jax] [tensorflow]``;
 :mod:`tests.benchmarks.timing` says how it measures. Times are CPU seconds, which busy neighbours do not change.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 
 import unified as un
 import unified.nn.functional as F
-from tests.benchmarks import native_gpt, native_resnet, native_training
+from tests.benchmarks import native_gpt, native_lstm, native_resnet, native_training
 from tests.benchmarks.native_training import Step
 from tests.benchmarks.timing import cpu_seconds, paired, seconds
 from tests.twins import in_torch
 from unified import nn, optim
-from unified.models import GPT, GPTConfig, ResNet
+from unified.models import GPT, GPTConfig, LSTMClassifier, ResNet
 
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # its workers would compile on a clock of their own
 os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
@@ -141,6 +141,44 @@ def _native_resnet(
     )
 
 
+_TOKENS, _WIDTH, _CLASSES = 1000, 128, 10
+
+
+def lstm() -> Case:
+    """A classifier by one LSTM of 128 features, 32 sequences of 64 tokens."""
+    draw = np.random.default_rng(0)
+    tokens = draw.integers(0, _TOKENS, (32, 64)).astype(np.int32)
+    labels = draw.integers(0, _CLASSES, 32).astype(np.int32)
+    return Case(lambda: LSTMClassifier(_TOKENS, _WIDTH, _WIDTH, _CLASSES), (tokens, labels), _CLASSES, _native_lstm)
+
+
+def _native_lstm(
+    framework: str, weights: dict[str, np.ndarray], batch: tuple[np.ndarray, np.ndarray]
+) -> dict[str, Callable[[], Step]]:
+    if framework == "torch":
+        model = in_torch("lstm").LSTMClassifier(_TOKENS, _WIDTH, _WIDTH, _CLASSES)
+        return _native_torch(model, weights, batch, _CLASSES)
+    x, y = batch
+    if framework == "jax":
+        import jax.numpy as jnp
+
+        def step() -> Step:
+            tokens, labels = jnp.asarray(x), jnp.asarray(y)
+            return native_training.jax_step(
+                lambda p, state: (native_lstm.jax_loss(p, tokens, labels), state),
+                {name: jnp.array(value) for name, value in weights.items()},
+                {},
+            )
+
+        return {"jit, scan": step}
+    import tensorflow as tf
+
+    return native_training.tensorflow_steps(
+        lambda p: native_lstm.tensorflow_loss(p, tf.constant(x), tf.constant(y)),
+        lambda: {name: tf.Variable(value) for name, value in weights.items()},
+    )
+
+
 def _native_torch(
     model: Any, weights: dict[str, np.ndarray], batch: tuple[np.ndarray, np.ndarray], classes: int
 ) -> dict[str, Callable[[], Step]]:
@@ -219,7 +257,7 @@ def warm_up(backend: str) -> None:
         torch.compile(lambda x: torch.sin(x).sum())(x).backward()
 
 
-CASES = {"gpt": gpt, "resnet": resnet}
+CASES = {"gpt": gpt, "resnet": resnet, "lstm": lstm}
 
 
 def main() -> None:
