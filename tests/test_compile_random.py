@@ -22,8 +22,9 @@ from tests.room import make_room
 from unified import nn
 
 ROWS, WIDTH = 3, 4
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-"""Compilers reorder float32 sums of up to 12 terms, through at most 8 statements and 2 optimiser steps."""
+CLOSE = {"rtol": 1e-4, "atol": 5e-5}
+"""Compilers reorder float32 sums of up to 12 terms, through at most 8 statements and 2 optimiser steps; the norm over
+3 rows divides by their deviation, which makes 1e-5 of what cancels: 1 program of 525 on JAX was off by that."""
 
 PROGRAMS = {"jax": 12, "tensorflow": 8, "torch": 3}
 FULL = int(os.environ.get("UNIFIED_RANDOM_PROGRAMS", "500"))
