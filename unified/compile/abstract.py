@@ -13,7 +13,7 @@ from unified._dtype import DType
 from unified._recording import recording
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile.program import lock
+from unified.compile.entry import lock
 from unified.compile.state import StateTracer
 
 

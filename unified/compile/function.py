@@ -18,10 +18,11 @@ from unified._selection import current_backend
 from unified._tape import grad_mode
 from unified.backends.protocol import Backend
 from unified.compile.buckets import Buckets, Padded
+from unified.compile.entry import Entry, lock
 from unified.compile.lowered import Inspected
-from unified.compile.program import Entry, Request, lock, trace
+from unified.compile.program import Request, trace
 from unified.compile.report import Report, words
-from unified.compile.signature import Call, Signature, wrap_numbers
+from unified.compile.signature import Call, Signature, same_tensors, wrap_numbers
 from unified.errors import BackendMismatchError
 
 RETRACES_BEFORE_WARNING = 8
@@ -100,13 +101,12 @@ class CompiledFunction(Inspected):
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
         modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
-        key = Key(
-            backend.name, call, tuple([signature(leaf._native) for leaf in leaves]), numbers, requires, modes, padded
-        )
+        signatures = tuple([signature(leaf._native) for leaf in leaves])
+        key = Key(backend.name, call, signatures, numbers, requires, modes, padded, same_tensors(leaves))
         entries = self._entries.get(key)
         if entries is not None:
             for place, entry in enumerate(entries):
-                if entry.valid():
+                if entry.valid(leaves):
                     if place:  # the next call most likely wants it too
                         entries.insert(0, entries.pop(place))
                     return entry.call(leaves, lengths)
@@ -115,15 +115,15 @@ class CompiledFunction(Inspected):
     def _trace(self, backend: Backend, key: Key, call: Call, leaves: list[Any], lengths: Sequence[int]) -> Any:
         requires = list(key.requires) if key.requires else [False] * len(leaves)
         natives = [leaf._native for leaf in leaves]
-        request = Request(self._function, backend, call, natives, requires, key.numbers, key.padded)
+        request = Request(self._function, backend, call, natives, requires, key.numbers, key.padded, key.same)
         with lock:
             entries = self._entries.get(key, [])
             for entry in entries:  # another thread may have been here first
-                if entry.valid():
+                if entry.valid(leaves):
                     return entry.call(leaves, lengths)
-            reason = self._reason(key, entries)
+            reason = self._reason(key, entries, leaves)
             started = time.perf_counter()
-            entry = trace(request)
+            entry = trace(request, leaves)
             result = entry.call(leaves, lengths)
             entry.seconds, entry.reason, entry.number = time.perf_counter() - started, reason, len(self._reasons)
             self._entries.setdefault(key, []).append(entry)
@@ -142,12 +142,12 @@ class CompiledFunction(Inspected):
             )
         return next(iter(found.values())) if found else current_backend()
 
-    def _reason(self, key: Key, entries: list[Entry]) -> str:
+    def _reason(self, key: Key, entries: list[Entry], leaves: list[Any]) -> str:
         latest = self._latest
         if latest is None:
             return "first call"
         if entries:
-            return max(entries, key=lambda entry: entry.number).why_invalid()
+            return max(entries, key=lambda entry: entry.number).why_invalid(leaves)
         if latest.backend != key.backend:
             return f"the backend changed from {latest.backend} to {key.backend}"
         if latest.call != key.call:
@@ -166,6 +166,8 @@ class CompiledFunction(Inspected):
         for position, (before, now) in enumerate(zip(latest.requires, key.requires, strict=True)):
             if before is not now:
                 return f"requires_grad of {places[position]} changed from {before} to {now}"
+        if latest.same != key.same:
+            return "a Tensor is given in more than one place, or no longer is"
         return "a program of this signature is no longer there"
 
     def _note(self, reason: str) -> None:
@@ -196,6 +198,7 @@ class Key(NamedTuple):
     requires: Any
     modes: tuple[Any, ...]
     padded: Padded | None
+    same: tuple[int, ...]
 
 
 _MODES = ("the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check")

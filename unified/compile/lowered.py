@@ -8,8 +8,10 @@ from typing import Any
 from unified._engine import engine_of
 from unified._tape import grad_mode
 from unified.backends.protocol import Backend, Lowering
-from unified.compile.program import Entry, Plan, Program, Request, differentiable, groups, plain, planned
-from unified.compile.signature import Signature, wrap_numbers
+from unified.compile.entry import Entry, differentiable, plain
+from unified.compile.plan import Plan
+from unified.compile.program import Program, Request, groups, planned
+from unified.compile.signature import Signature, same_tensors, wrap_numbers
 from unified.compile.spec import TensorSpec
 from unified.errors import ArgumentError, CompileError
 
@@ -108,8 +110,13 @@ class Compiled:
             if call != self._request.call:
                 reason = self._signature.difference(self._request.call, call)
             raise CompileError(f"this program was compiled for other arguments: {reason}; lower the function again")
-        if not self._entry.valid():
-            raise CompileError(f"this program does not hold any more: {self._entry.why_invalid()}; lower it again")
+        if same_tensors(leaves) != self._request.same:
+            raise CompileError(
+                "this program was compiled for other arguments: which of them are one Tensor changed; lower it again"
+            )
+        if not self._entry.valid(leaves):
+            reason = self._entry.why_invalid(leaves)
+            raise CompileError(f"this program does not hold any more: {reason}; lower it again")
         return self._entry.call(leaves)
 
 
@@ -149,8 +156,10 @@ class Inspected:
             else:
                 natives.append(leaf._native)
                 requires.append(grad_mode.enabled and engine_of(leaf).requires_grad(leaf))
-        request = Request(self._function, backend, call, natives, requires, numbers)
-        plan, program = planned(request)
+        request = Request(self._function, backend, call, natives, requires, numbers, None, same_tensors(arguments))
+        plan, program = planned(request, arguments)
+        if plan.given_grads:
+            natives = [*natives, *[arguments[place].grad._native for place in plan.given_grads]]
         lowering = backend.compiler.lower(*groups(plan, program, natives), platform)
         return Lowered(request, plan, program, lowering, self._signature)
 

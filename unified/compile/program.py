@@ -2,74 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import weakref
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from unified import _structure as structure
-from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, backends_by_type, module_hooks, replaced_since, state_epoch, wrap
-from unified._engine import TAPE, engine_of
+from unified._dispatch import wrap
+from unified._engine import engine_of
 from unified._length import Length
 from unified._recording import recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
-from unified.backends.protocol import Backend, Executable, Native, Pure
+from unified.backends.protocol import Backend, Native, Pure
 from unified.compile import rules, rules_shape
-from unified.compile.buckets import Cut, Padded, cut
+from unified.compile.buckets import Cut, Padded
 from unified.compile.effects import Effects
+from unified.compile.entry import Entry, differentiable, lock, plain
 from unified.compile.padding import Padding
+from unified.compile.plan import Plan
 from unified.compile.signature import Call, unflatten
-from unified.compile.state import Act, Again, StateTracer, Touched
-from unified.errors import CompileError, DynamicLengthError, InPlaceLeafError
-
-lock = threading.RLock()
-"""Held while state is bound to traced values, and while a program that changes state reads it, runs and writes it."""
-
-
-class Plan:
-    """What discovery found, and what the trace made of it.
-
-    The state of a program is values of Tensors, then gradients: ``changed`` and ``changed_grads`` it returns anew,
-    ``kept`` and ``kept_grads`` it only reads.
-    """
-
-    def __init__(self) -> None:
-        self.changed: list[Tensor] = []
-        self.changed_grads: list[Tensor] = []
-        self.kept: list[Tensor] = []
-        self.kept_grads: list[Tensor] = []
-        self.flags: dict[int, tuple[Any, bool]] = {}
-        self.grad_guards: list[tuple[Tensor, bool]] = []
-        self.requires: list[tuple[Tensor, bool, Any, tuple[int, ...]]] = []
-        self.differentiable = False
-        self.output: Any = None
-        self.outputs = 0
-        self.cuts: list[Cut] = []
-        self.new_grads: list[Tensor] = []
-        self.cleared: list[Tensor] = []
-        self.written_arguments: list[int] = []
-        self.argument_grads: list[int] = []
-        self.effects: list[tuple[int, Act]] = []
-
-    @property
-    def pure(self) -> bool:
-        """Whether a call writes nothing."""
-        return not (
-            self.changed or self.changed_grads or self.new_grads or self.cleared
-            or self.written_arguments or self.argument_grads or self.effects
-        )  # fmt: skip
-
-    def holders(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The Tensors whose natives are the state right now: what changes, what is only read."""
-        changed, kept = self.changed, self.kept
-        if self.changed_grads:
-            changed = [*changed, *[tensor._grad for tensor in self.changed_grads]]  # type: ignore[list-item]
-        if self.kept_grads:
-            kept = [*kept, *[tensor._grad for tensor in self.kept_grads]]  # type: ignore[list-item]
-        return changed, kept
+from unified.compile.state import Again, StateTracer, Touched, refuse_kept
+from unified.errors import CompileError, DynamicLengthError
 
 
 @dataclass(frozen=True)
@@ -86,25 +41,36 @@ class Request:
     """Which leaves stand for Python floats."""
     padded: Padded | None = None
     """Which of their dimensions are longer than they truly are; then the true lengths are the last leaves."""
+    same: tuple[int, ...] = ()
+    """Where a Tensor is given more than once: of each leaf, the first one that is the same."""
+    bound: dict[int, Tensor] = field(default_factory=dict)
+    """Which leaves are Tensors that the function also reaches by itself. Discovery finds them."""
 
     def arguments(self, tensors: list[Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """The function's arguments, with ``tensors`` as leaves."""
         for position in self.numbers:
             tensors[position]._native = self.backend.compiler.as_number(tensors[position]._native)
-        return unflatten(self.call, tensors)
+        used = [tensors[position] for position in self.same] if self.same else list(tensors)
+        for position, tensor in self.bound.items():
+            used[position] = tensor
+        return unflatten(self.call, used)
 
-    def tracer(self, tensors: list[Tensor]) -> StateTracer:
-        """A tracer of the function, for these as its leaves."""
-        tracer = StateTracer(self.backend, tensors, bool(self.numbers))
+    def tracer(self, tensors: list[Tensor], given: Sequence[Any] = ()) -> StateTracer:
+        """A tracer of the function, for these as its leaves; what it is called with is ``given``."""
+
+        def bind(tensor: Tensor) -> Callable[[], None]:
+            places = {place: tensor for place, other in enumerate(given) if other is tensor}
+            return lambda: self.bound.update(places)
+
+        bound = self.bound.values()
+        waiting = {id(t): bind(t) for t in given if isinstance(t, Tensor) and not any(t is b for b in bound)}
+        tracer = StateTracer(self.backend, tensors, bool(self.numbers), waiting)
         if self.padded is not None:
             tracer.padding = Padding(
                 tracer, tensors, self.padded.layouts(tensors), rules.rule_of, rules_shape.subscript
             )
         return tracer
 
-
-Run = Callable[[list[Tensor]], Callable[[], tuple[list[Tensor], list[Native]]]]
-"""Reads the state, and gives what runs the program on it: to the results, and the new state."""
 
 Finish = Callable[[list[Any]], list[Any]]
 """What is done with a program's results before the state it runs on is put back."""
@@ -158,144 +124,23 @@ class Program:
         return Program(body)
 
 
-class Entry:
-    """One compiled signature."""
+def trace(request: Request, given: Sequence[Tensor]) -> Entry:
+    """Compiles a function for one signature. Leaves every Tensor as it was, also when it fails.
 
-    def __init__(self, backend: Backend, plan: Plan, run: Run, executable: Executable | None = None) -> None:
-        self._backend = backend
-        self._executable = executable
-        self._engine = backend.engine or TAPE
-        self._plan = plan
-        self._run = run
-        self._pure = False
-        self._traced = self._epoch = state_epoch.value
-        self._module_hooks = module_hooks.value
-        self.seconds = 0.0
-        self.reason = ""
-        self.number = 0
-        """How many programs its function had before."""
-
-    def valid(self) -> bool:
-        """Whether what the trace read from Python still holds; one comparison unless something changed."""
-        if self._epoch != state_epoch.value:
-            if self._stale() is not None:
-                return False
-            self._epoch = state_epoch.value
-        if self._plan.grad_guards:
-            read_grad = self._engine.read_grad
-            for tensor, absent in self._plan.grad_guards:
-                if (read_grad(tensor) is None) is not absent:
-                    return False
-        return True
-
-    def _stale(self) -> str | None:
-        for owner, value in self._plan.flags.values():
-            if owner.training is not value:
-                said: str | None = getattr(owner, "changed", None)
-                return said or f"{type(owner).__name__}.training changed from {value} to {not value}"
-        signature = self._backend.compiler.signature
-        if self._module_hooks != module_hooks.value:
-            return "hooks of Modules were registered or removed"
-        for tensor, required, was, hooks in self._plan.requires:
-            if replaced_since(tensor, self._traced):
-                return f"a captured Tensor of shape {tuple(tensor.shape)} was replaced in its Module by another one"
-            if backends_by_type[type(tensor._native)] is not self._backend:
-                return f"a captured Tensor moved from {self._backend.name} to {tensor.backend}"
-            if self._engine.requires_grad(tensor) is not required:
-                return f"requires_grad of a captured Tensor changed from {required} to {not required}"
-            if self._engine.hook_ids(tensor) != hooks:
-                return "hooks of a captured Tensor were registered or removed"
-            if signature(tensor._native) != was:
-                return "a captured Tensor changed shape, dtype or device"
-        return None
-
-    def why_invalid(self) -> str:
-        """Why :meth:`valid` said no."""
-        return self._stale() or "a captured Tensor's grad changed between None and a Tensor"
-
-    def describe(self) -> dict[str, Any]:
-        """The facts of a report."""
-        plan, known = self._plan, self._executable
-        changed = len(plan.changed) + len(plan.changed_grads)
-        return {
-            "backend": self._backend.name,
-            "compiler": self._backend.compiler.description,
-            "seconds": self.seconds,
-            "captured": changed + len(plan.kept) + len(plan.kept_grads),
-            "changed": changed,
-            "effects": len(plan.effects),
-            "differentiable": plan.differentiable,
-            **({} if known is None else known.cost()),
-        }
-
-    def call(self, leaves: list[Tensor], lengths: Sequence[int] = ()) -> Any:
-        """Runs the program and writes the state back. Where the program raises, no Tensor changes.
-
-        ``lengths`` are the true ones, where some are dynamic.
-        """
-        plan = self._plan
-        if self._pure:
-            with lock:
-                call = self._run(leaves)
-            outputs, _ = call()
-        else:
-            with lock:  # from the reading of state to its writing
-                outputs, state = self._run(leaves)()
-                if plan.effects:
-                    _act(plan.effects, state)  # before anything is written back: one that raises changes nothing
-                self._write(leaves, state)
-            self._pure = plan.pure  # known now: some compilers trace at the first call
-        if plan.cuts:
-            outputs = [cut(output, by, lengths) for output, by in zip(outputs, plan.cuts, strict=True)]
-        if plan.output is structure.LEAF:
-            return outputs[0]
-        return structure.unflatten(plan.output, outputs)
-
-    def _write(self, leaves: list[Tensor], state: list[Native]) -> None:
-        plan, engine = self._plan, self._engine
-        written = [leaves[position] for position in plan.written_arguments]
-        for leaf in written:
-            if grad_mode.enabled and engine.requires_grad(leaf) and engine.is_leaf(leaf):
-                raise InPlaceLeafError(
-                    "the compiled function writes in place to an argument that is a leaf and requires grad, while "
-                    "gradients are recorded; wrap the call in un.no_grad()"
-                )
-        engine.replace_all(plan.changed, state)
-        cursor = len(plan.changed)
-        if self._backend.compiler.donates:
-            for tensor in plan.changed:
-                tensor._shared = False
-        for tensor in plan.changed_grads:
-            grad: Any = tensor._grad
-            engine.replace(grad, state[cursor])
-            grad._shared = False
-            cursor += 1
-        for tensor in plan.new_grads:
-            engine.write_grad(tensor, wrap(state[cursor]))
-            cursor += 1
-        for tensor in plan.cleared:
-            engine.write_grad(tensor, None)
-        for leaf in written:
-            leaf._assign(wrap(state[cursor]))
-            cursor += 1
-        for position in plan.argument_grads:
-            leaf, found = leaves[position], wrap(state[cursor])
-            held = engine.read_grad(leaf)
-            engine.write_grad(leaf, found if held is None else held + found)
-            cursor += 1
-
-
-def trace(request: Request) -> Entry:
-    """Compiles a function for one signature. Leaves every Tensor as it was, also when it fails."""
+    ``given`` are the leaves of the call.
+    """
     with lock:
         try:
             effects = Effects(request.function)
-            plan = _discover(request)
+            plan = _discover(request, given)
             effects.warn(getattr(request.function, "__qualname__", type(request.function).__name__))
             program = Program(_body(request, plan))
             if plan.differentiable:
                 return Entry(request.backend, plan, differentiable(plan, program))
-            executable = request.backend.compiler.build(*groups(plan, program, request.leaves))
+            read_grad = engine_of(given[0]).read_grad if plan.given_grads else None
+            grads: list[Any] = [read_grad(given[place]) for place in plan.given_grads] if read_grad else []
+            natives = [*request.leaves, *[grad._native for grad in grads]]
+            executable = request.backend.compiler.build(*groups(plan, program, natives))
             return Entry(request.backend, plan, plain(request.backend, plan, executable), executable)
         except RecursionError as error:
             raise CompileError(
@@ -305,10 +150,10 @@ def trace(request: Request) -> Entry:
             ) from error
 
 
-def planned(request: Request) -> tuple[Plan, Program]:
+def planned(request: Request, given: Sequence[Any]) -> tuple[Plan, Program]:
     """What a function touches in a call, and itself as a program of that call's leaves."""
     with lock:
-        plan = _discover(request)
+        plan = _discover(request, given)
         return plan, Program(_body(request, plan))
 
 
@@ -338,30 +183,39 @@ def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
             engine_of(argument).require_grad(argument, True)
 
 
-def _discover(request: Request) -> Plan:
+def _discover(request: Request, given: Sequence[Any]) -> Plan:
     """What a function touches; where something has to be done first, it is traced again afterwards."""
     while True:
         try:
-            return _touched(request)
+            return _touched(request, given)
         except Again as first:
             with no_grad():
                 first.act()
 
 
-def _touched(request: Request) -> Plan:
+def _touched(request: Request, given: Sequence[Any]) -> Plan:
     plan = Plan()
     requires, backend = request.requires, request.backend
+    references: list[weakref.ref[Tensor]] = []
+    described: list[Any] = []  # what is returned may hold arguments without being a container
 
     def run(natives: list[Native]) -> list[Native]:
         arguments = [wrap(native) for native in natives]
+        references.extend(map(weakref.ref, arguments))
         _prepare(arguments, requires)
+        held = {place: wrap(backend.compiler.abstract(grad._native)) for place, grad in _grads(given)}
+        for place, grad in held.items():
+            arguments[place]._grad = grad
         args, kwargs = request.arguments(arguments)
-        tracer = request.tracer(arguments)
+        tracer = request.tracer(arguments, given)
+        tracer.know(held.values())
         results: list[Tensor] = []
         try:
             with tracer:
-                structure.flatten(request.function(*args, **kwargs), results, _admit_result)
+                described.append(structure.flatten(request.function(*args, **kwargs), results, _admit_result))
                 tracer.collect_grads()
+                plan.argument_guards = [(place, place not in held) for place in tracer.grads_read]
+                plan.given_grads = [place for place in tracer.grads_read if place in held]
                 plan.differentiable = not tracer.differentiated and any(_requires(r) for r in results)
                 plan.effects = [(len(tensors), act) for tensors, act in tracer.effects]
                 _read_plan(plan, tracer, backend)
@@ -371,7 +225,16 @@ def _touched(request: Request) -> Plan:
                 found.restore()
 
     backend.compiler.discover(run, request.leaves)
+    refuse_kept(references)
+    plan.bound = dict(request.bound)
     return plan
+
+
+def _grads(given: Sequence[Any]) -> list[tuple[int, Tensor]]:
+    """The gradients that leaves among ``given`` have, with their places."""
+    tensors = [(place, tensor) for place, tensor in enumerate(given) if isinstance(tensor, Tensor)]
+    found = [(p, engine_of(t).read_grad(t)) for p, t in tensors if engine_of(t).is_leaf(t)]
+    return [(place, grad) for place, grad in found if grad is not None]
 
 
 def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
@@ -394,8 +257,13 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
     recorded, requires = grad_mode.enabled, request.requires
 
     def body(groups: Sequence[list[Any]], finish: Finish) -> list[Any]:
-        arguments, changed, kept = groups
+        operands, changed, kept = groups
+        arguments = operands[: len(requires)]
         _prepare(arguments, requires)
+        held = dict(zip(plan.given_grads, operands[len(requires) :], strict=True))
+        for place, grad in held.items():
+            arguments[place]._grad = grad
+        started = {place: (grad, grad._native) for place, grad in held.items()}
         args, kwargs = request.arguments(arguments)
         bound = [argument._native for argument in arguments]
         tracer = request.tracer(arguments)
@@ -418,7 +286,7 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
                 if request.padded is not None:
                     plan.cuts = _cuts(request.padded, tracer, results, arguments, bound)
                     tracer.padding = None  # and with it the masks; a pullback goes back over padded values plainly
-                finished = finish(_results(plan, tracer, output, results, arguments, bound))
+                finished = finish(_results(plan, tracer, output, results, arguments, bound, started))
                 results.clear()  # and with them the graph, which may hold Tensors for a backward pass
                 tracer.check_leaks()
                 return finished
@@ -433,6 +301,11 @@ def _admit_result(value: Any, _: list[Any]) -> Any:
     if isinstance(value, Length):
         raise DynamicLengthError(
             f"the compiled function returns the dynamic length {value!r}, which it does not know"
+        )
+    if isinstance(value, (Iterator, Awaitable)):
+        raise CompileError(
+            f"the compiled function returns a {type(value).__name__}, whose code would run when the program is over; "
+            "return a list of what it gives"
         )
     return structure.Static(value)
 
@@ -459,8 +332,9 @@ def _cuts(
 
 
 def _results(
-    plan: Plan, tracer: StateTracer, output: Any, results: list[Tensor], arguments: list[Tensor], bound: list[Native]
-) -> list[Tensor]:
+    plan: Plan, tracer: StateTracer, output: Any, results: list[Tensor], arguments: list[Tensor], bound: list[Native],
+    started: dict[int, tuple[Tensor, Native]],
+) -> list[Tensor]:  # fmt: skip
     known = {id(tensor) for tensor in (*plan.changed, *plan.kept)}
     changed = {id(tensor) for tensor in plan.changed}
     for found in tracer.touched.values():
@@ -478,66 +352,17 @@ def _results(
     ]
     plan.written_arguments = [i for i, a in enumerate(arguments) if a._native is not bound[i]]
     grads = [engine_of(argument).read_grad(argument) for argument in arguments]
-    plan.argument_grads = [i for i, grad in enumerate(grads) if grad is not None]
+    plan.argument_grads = []
+    for place, grad in enumerate(grads):
+        before, native = started.get(place, (None, None))
+        if grad is not None and not (grad is before and grad._native is native):
+            plan.argument_grads.append((place, grad is before))
+    plan.cleared_arguments = [place for place in sorted(tracer.grads_written) if grads[place] is None]
     state = plan.holders()[0].copy()
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
     state += [arguments[i] for i in plan.written_arguments]
-    state += [grads[i] for i in plan.argument_grads]
+    state += [grads[i] for i, _ in plan.argument_grads]
     effects = tracer.seal()
     plan.effects = [(len(tensors), act) for tensors, act in effects]
     shown = [tensor for tensors, _ in effects for tensor in tensors]
     return [*results, *(wrap(engine_of(tensor).detach(tensor)) for tensor in state), *shown]
-
-
-def _act(effects: list[tuple[int, Act]], state: list[Native]) -> None:
-    """What was deferred, in the order of the program, with the values at the end of ``state``."""
-    cursor = len(state) - sum(count for count, _ in effects)
-    for count, act in effects:
-        natives = state[cursor : cursor + count]
-        cursor += count
-        act([backends_by_type[type(native)].to_numpy(native) for native in natives])
-
-
-def plain(backend: Backend, plan: Plan, program: Executable) -> Run:
-    """Results carry no gradient: a training step, or inference."""
-    donates, claim = backend.compiler.donates and not plan.effects, backend.compiler.claim
-
-    def run(arguments: list[Tensor]) -> Callable[[], tuple[list[Tensor], list[Native]]]:
-        changed, kept = plan.holders()
-        natives = [argument._native for argument in arguments]
-        donated = [tensor._native for tensor in changed]
-        read = [tensor._native for tensor in kept]
-        if donates:
-            claim(donated, [getattr(tensor, "_shared", False) for tensor in changed])
-        elif plan.effects:
-            donated, read = [], [*donated, *read]
-
-        def call() -> tuple[list[Tensor], list[Native]]:
-            results = program(natives, donated, read)
-            count = plan.outputs
-            return [wrap(native) for native in results[:count]], results[count:]
-
-        return call
-
-    return run
-
-
-def differentiable(plan: Plan, program: Program) -> Run:
-    """Results carry gradients out: the program is an op like any other, with a compiled pullback."""
-    names = ("leaves", "donated", "kept")
-    parameters = tuple(Parameter(name, ParameterKind.SEQUENCE, required=True, keyword=False) for name in names)
-    op = Op("compiled", parameters, tuple)
-    op.composite = program
-    op.whole_program = True
-
-    def run(arguments: list[Tensor]) -> Callable[[], tuple[list[Tensor], list[Native]]]:
-        changed, kept = plan.holders()
-
-        def call() -> tuple[list[Tensor], list[Native]]:
-            results: list[Tensor] = list(apply(op, (arguments, changed, kept)))
-            count = plan.outputs
-            return results[:count], [engine_of(result).detach(result) for result in results[count:]]
-
-        return call
-
-    return run

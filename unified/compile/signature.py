@@ -117,6 +117,14 @@ def unflatten(call: Call, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, A
     return args, {name: structure.rebuilt(d, iterator) for name, d in zip(call[1], call[2], strict=True)}
 
 
+def same_tensors(leaves: list[Any]) -> tuple[int, ...]:
+    """Of each leaf, the place of the first that is the same object; nothing where all are different ones."""
+    if len(leaves) < 2 or len({*map(id, leaves)}) == len(leaves):
+        return ()
+    first: dict[int, int] = {}
+    return tuple([first.setdefault(id(leaf), place) for place, leaf in enumerate(leaves)])
+
+
 def wrap_numbers(leaves: list[Any], numbers: tuple[int, ...], backend: Backend) -> None:
     """Puts 0-d Tensors in the places of Python floats, in 64 bits if a Tensor among the leaves has them."""
     if not numbers:

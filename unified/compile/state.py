@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -105,11 +105,22 @@ def _is_traced(native: Native) -> bool:
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
-    def __init__(self, backend: Backend, arguments: list[Tensor], numbers: bool = False) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        arguments: list[Tensor],
+        numbers: bool = False,
+        given: Mapping[int, Callable[[], None]] | None = None,
+    ) -> None:
         self.backend = backend
         self.compiler = backend.compiler
         self.arguments = arguments
         self._numbers = numbers
+        self._given = given or {}
+        self._places = {id(argument): place for place, argument in enumerate(arguments)}
+        self.grads_read: dict[int, None] = {}
+        """Arguments whose gradients were read before they were written."""
+        self.grads_written: set[int] = set()
         self.padding: Any = None
         """What interprets ops where lengths are dynamic; see ``padding.py``."""
         self.touched: dict[int, Touched] = {}
@@ -144,6 +155,8 @@ class StateTracer:
 
     def capture(self, tensor: Tensor) -> Touched:
         """Takes a Tensor from outside into the trace, with an abstract value for now."""
+        if id(tensor) in self._given:
+            raise Again(self._given[id(tensor)])
         if tensor.backend != self.backend.name:
             raise BackendMismatchError(
                 f"a Tensor of shape {tuple(tensor.shape)} that the compiled function captures lives on "
@@ -166,6 +179,10 @@ class StateTracer:
             self._known.add(id(found.grad))
         found.bind(given, given_grad)
 
+    def know(self, tensors: Iterable[Tensor]) -> None:
+        """Takes Tensors for inputs of the trace, although they may not look traced while it discovers."""
+        self._known.update(map(id, tensors))
+
     def made(self, tensor: Tensor) -> None:
         if _is_traced(tensor._native):
             self._made.append(weakref.ref(tensor))
@@ -176,11 +193,16 @@ class StateTracer:
         found = self.touched.get(id(tensor))
         if found is not None and not found.grad_written:
             found.grad_read = True
+        place = self._places.get(id(tensor))
+        if place is not None and place not in self.grads_written:
+            self.grads_read[place] = None
 
     def write_grad(self, tensor: Tensor) -> None:
         found = self.touched.get(id(tensor))
         if found is not None:
             found.grad_written = True
+        if id(tensor) in self._places:
+            self.grads_written.add(self._places[id(tensor)])
 
     def read_flag(self, owner: Any, value: bool) -> None:
         self.flags.append((owner, value))
@@ -228,6 +250,9 @@ class StateTracer:
             if found.leaf:
                 self.read_grad(found.tensor)
                 engine_of(found.tensor).read_grad(found.tensor)
+        for argument in self.arguments:
+            if engine_of(argument).requires_grad(argument):
+                self.read_grad(argument)
 
     def check_leaks(self) -> None:
         """Raises LeakedTensorError where a Tensor made in the trace outlives it."""
@@ -247,8 +272,25 @@ class StateTracer:
             gc.collect()
         leaked = alive()
         if leaked:
-            raise LeakedTensorError(
-                f"{len(leaked)} Tensor(s) made inside the compiled function are still held outside of it, the first "
-                f"of shape {tuple(leaked[0].shape)}; they have no value there. Return them instead, or let the "
-                "attribute hold a Tensor from the start and write into it (state.copy_(value))."
-            )
+            raise leak("Tensor(s) made inside the compiled function are still held outside of it", leaked)
+
+
+def refuse_kept(arguments: list[weakref.ref[Tensor]]) -> None:
+    """Raises LeakedTensorError where what stood for an argument in a trace that is over is still held."""
+
+    def alive() -> list[Tensor]:
+        held = [reference() for reference in arguments]
+        return [tensor for tensor in held if tensor is not None]
+
+    if alive():
+        gc.collect()
+    if alive():
+        raise leak("argument(s) of the compiled function are still held when it has returned", alive())
+
+
+def leak(what: str, tensors: list[Tensor]) -> LeakedTensorError:
+    """The error about ``tensors`` that have outlived a trace."""
+    return LeakedTensorError(
+        f"{len(tensors)} {what}, the first of shape {tuple(tensors[0].shape)}; they have no value there. Return them "
+        "instead, or let the attribute hold a Tensor from the start and write into it (state.copy_(value))."
+    )
