@@ -22,9 +22,8 @@ from tests.room import make_room
 from unified import nn
 
 ROWS, WIDTH = 3, 4
-CLOSE = {"rtol": 1e-4, "atol": 5e-5}
-"""Compilers reorder float32 sums of up to 12 terms, through at most 8 statements and 2 optimiser steps; the norm over
-3 rows divides by their deviation, which makes 1e-5 of what cancels: 1 program of 525 on JAX was off by that."""
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+"""Compilers reorder float32 sums of up to 12 terms, through at most 8 statements and 2 optimiser steps."""
 
 PROGRAMS = {"jax": 12, "tensorflow": 8, "torch": 3}
 FULL = int(os.environ.get("UNIFIED_RANDOM_PROGRAMS", "500"))
@@ -64,7 +63,8 @@ class State:
     def make(cls, kind: str) -> State:
         """The same state each time."""
         un.manual_seed(7)
-        layer, norm = nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH)
+        layer = nn.Linear(WIDTH, WIDTH)
+        norm = nn.BatchNorm1d(WIDTH, eps=0.1)  # a column of one value would make its rounding 300 times as large
         kinds = {
             "sgd": lambda p: un.optim.SGD(p, lr=0.05, momentum=0.9),
             "adamw": lambda p: un.optim.AdamW(p, lr=0.01, eps=1e-3),

@@ -8,12 +8,15 @@ native to native.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 import weakref
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import checkpoint
+from torch.utils._python_dispatch import _disable_current_modes
 
 from unified.backends.protocol import FREED, errors
 
@@ -106,8 +109,11 @@ class TorchEngine:
             tensor._grad = self.front.wrap(delivered)
         elif torch.is_grad_enabled() and (delivered.requires_grad or held._native.requires_grad):
             tensor._grad = self.front.wrap(held._native + delivered)
-        else:
+        elif isinstance(delivered, FakeTensor):
             held._native = held._native.detach() + delivered.detach()
+        else:
+            with _real():
+                held._native = held._native.detach() + delivered.detach()
 
     def rebind(self, tensor, result) -> None:
         if torch.is_grad_enabled():
@@ -127,6 +133,8 @@ class TorchEngine:
             if _holders(old) > 1:
                 self._forward(tensor, old)
             self._rename(tensor, native.detach().requires_grad_(True))
+            if isinstance(old, FakeTensor):
+                old.heir = tensor._native
         else:
             tensor._native = _Reattach.apply(old, native.detach())
 
@@ -232,16 +240,25 @@ class TorchEngine:
                 self._empty(tensor, tensor._native)
 
     def gradients(self, roots, cotangents, inputs, retain_graph, create_graph):
+        owners, natives = [], []
+        for place, tensor in enumerate(inputs):
+            for native in _heirs(tensor._native):
+                owners.append(place)
+                natives.append(native)
         found = self._run(
             torch.autograd.grad,
             [root._native for root in roots],
-            [tensor._native for tensor in inputs],
+            natives,
             [None if cotangent is None else cotangent._native for cotangent in cotangents],
             retain_graph=retain_graph,
             create_graph=create_graph,
             allow_unused=True,
         )
-        return [None if native is None else self.front.wrap(native) for native in found]
+        sums = [None] * len(inputs)
+        for place, native in zip(owners, found, strict=True):
+            if native is not None:
+                sums[place] = native if sums[place] is None else sums[place] + native
+        return [None if native is None else self.front.wrap(native) for native in sums]
 
     def _run(self, function, roots, *args, **options):
         if not torch.is_anomaly_enabled():
@@ -278,6 +295,20 @@ class TorchEngine:
 
     def _tells(self, node):
         return lambda gradients, _: self.front.computed(_name(node), gradients, _frames(node))
+
+
+def _heirs(native):
+    """A leaf, and those that took its place when its Tensor was written to within a trace: all are one leaf there."""
+    while native is not None:
+        yield native
+        native = getattr(native, "heir", None)
+
+
+def _real():
+    """Computes with values also where a trace is at work, which looks for gradients delivered before it."""
+    if torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is None:
+        return contextlib.nullcontext()
+    return _disable_current_modes()
 
 
 def _frames(node):
