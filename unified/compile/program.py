@@ -351,7 +351,7 @@ def _results(
         f.tensor for f in tracer.touched.values() if f.grad_written and getattr(f.tensor, "_grad", None) is None
     ]
     plan.written_arguments = [i for i, a in enumerate(arguments) if a._native is not bound[i]]
-    grads = [engine_of(argument).read_grad(argument) for argument in arguments]
+    grads: list[Any] = [engine_of(argument).read_grad(argument) for argument in arguments]
     plan.argument_grads = []
     for place, grad in enumerate(grads):
         before, native = started.get(place, (None, None))
