@@ -355,8 +355,9 @@ def _results(
     plan.argument_grads = []
     for place, grad in enumerate(grads):
         before, native = started.get(place, (None, None))
-        if grad is not None and not (grad is before and grad._native is native):
-            plan.argument_grads.append((place, grad is before))
+        stays = grad is before
+        if grad is not None and not (stays and grad._native is native):
+            plan.argument_grads.append((place, stays))
     plan.cleared_arguments = [place for place in sorted(tracer.grads_written) if grads[place] is None]
     state = plan.holders()[0].copy()
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
