@@ -276,6 +276,24 @@ def test_compiled_with_packing_inside(backend: str) -> None:
 
 
 @pytest.mark.full
+def test_compiled_second_derivatives(backend: str) -> None:
+    """Of a layer whose derivative keeps what the forward pass computed."""
+    layer = nn.LSTM(3, 4, bidirectional=True, dtype=un.float64)
+    x = un.tensor(np.random.default_rng(0).standard_normal((5, 2, 3)), dtype=un.float64)
+
+    def penalty(x):
+        x = x.detach().requires_grad_()
+        loss = (layer(x)[0] ** 2).sum()
+        (gradient,) = un.autograd.grad(loss, [x], create_graph=True)
+        (loss + (gradient**2).sum()).backward()
+        return [parameter.grad for parameter in layer.parameters()]
+
+    found = [each.numpy() for each in un.compile(penalty)(x)]
+    layer.zero_grad()
+    for ours, expected in zip(found, penalty(x), strict=True):
+        np.testing.assert_allclose(ours, expected.numpy(), 1e-9, 1e-10)
+
+
 def test_compiled_with_a_packed_argument_and_a_second_derivative(backend: str) -> None:
     layer = nn.GRU(3, 4, dtype=un.float64)
     x = un.tensor(np.random.default_rng(0).standard_normal((4, 3, 3)), dtype=un.float64)

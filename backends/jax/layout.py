@@ -1,9 +1,12 @@
-"""Moves transposes of channels out of the way of elementwise operations, in a program before XLA sees it.
+"""What XLA on the CPU does not find by itself in a program: transposes that cancel, and loops that are run twice.
 
 A convolution is computed channels last (``convolution.py``), between transposes from and to PyTorch's order. XLA
 cancels two that meet, but not across a residual connection or the derivative of a relu. Here a value that was
 transposed so is carried as it was before, and only what is not elementwise, nor a sum over whole dimensions, gets the
-transpose. Nothing is computed otherwise.
+transpose.
+
+A pullback computes the forward pass again. XLA finds that out, but not for a loop, once the results that one of the
+two does not use have been dropped from it. So the same operation of the same operands is put here once.
 """
 
 from __future__ import annotations
@@ -23,22 +26,26 @@ _CALLS = {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "jit
 """What is inlined, and the parameter that holds its body; nothing is differentiated any more."""
 
 
-def has_channels_moved(jaxpr):
-    """Whether a program has such a transpose, so that :func:`settled` is worth its time."""
-    for equation in jaxpr.eqns:
-        if _moves_channels_first(equation):
-            return True
-        inner = equation.params.get(_CALLS.get(equation.primitive.name))
-        if inner is not None and has_channels_moved(getattr(inner, "jaxpr", inner)):
-            return True
+def improvable(jaxpr):
+    """Whether a program has such a transpose, or two loops, so that :func:`improved` is worth its time."""
+    loops = 0
+    inside = [jaxpr]
+    while inside:
+        for equation in inside.pop().eqns:
+            loops += equation.primitive.name == "scan"
+            if _moves_channels_first(equation) or loops > 1:
+                return True
+            inner = equation.params.get(_CALLS.get(equation.primitive.name))
+            if inner is not None:
+                inside.append(getattr(inner, "jaxpr", inner))
     return False
 
 
-def settled(closed):
-    """``closed`` as a function of flat arguments, with the transposes of channels where they are needed only."""
+def improved(closed):
+    """``closed`` as a function of flat arguments, with transposes of channels only where needed, nothing twice."""
 
     def run(*arguments):
-        results = _run(closed.jaxpr, closed.consts, [_Value(argument) for argument in arguments])
+        results = _run(closed.jaxpr, closed.consts, [_Value(argument) for argument in arguments], {})
         return [result.first() for result in results]
 
     return run
@@ -80,20 +87,33 @@ class _Value:
         return self._other
 
 
-def _run(jaxpr, consts, arguments):
+def _run(jaxpr, consts, arguments, known):
+    """``known`` holds the results of equations by what they compute, with the operands, whose ids are in the keys."""
     held = dict(zip(jaxpr.constvars, map(_Value, consts), strict=True))
     held.update(zip(jaxpr.invars, arguments, strict=True))
     for equation in jaxpr.eqns:
         operands = [_Value(v.val) if isinstance(v, core.Literal) else held[v] for v in equation.invars]
-        held.update(zip(equation.outvars, _results(equation, operands), strict=True))
+        key = None if equation.effects else _key(equation, operands)
+        if key not in known or key is None:
+            known[key] = _results(equation, operands, known), operands
+        held.update(zip(equation.outvars, known[key][0], strict=True))
     return [_Value(v.val) if isinstance(v, core.Literal) else held[v] for v in jaxpr.outvars]
 
 
-def _results(equation, operands):
+def _key(equation, operands):
+    """Equal for two equations that compute the same."""
+    places = [
+        (repr(v.val), v.aval) if isinstance(v, core.Literal) else id(operand)
+        for v, operand in zip(equation.invars, operands, strict=True)
+    ]
+    return equation.primitive, tuple(places), str(equation.params)
+
+
+def _results(equation, operands, known):
     name, params = equation.primitive.name, equation.params
     if name in _CALLS:
         inner = params[_CALLS[name]]
-        return _run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), operands)
+        return _run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), operands, known)
     if _moves_channels_first(equation) and not operands[0].moved:
         return [_Value(operands[0].array, True)]
     if any(operand.moved for operand in operands):

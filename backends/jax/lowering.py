@@ -19,7 +19,7 @@ import jax
 from jax.experimental import serialize_executable
 
 from unified.backends.jax.dtype import enable_x64, is_wide
-from unified.backends.jax.layout import has_channels_moved, settled
+from unified.backends.jax.layout import improvable, improved
 from unified.backends.protocol import cache, errors
 
 _WORTH_KEEPING = 0.1
@@ -46,8 +46,8 @@ def lower(function, leaves, donated, kept, platform=None):
     with enable_x64(wide):
         if platform is None:
             traced = jitted.trace(*groups)
-            if jax.default_backend() == "cpu" and has_channels_moved(traced.jaxpr.jaxpr):
-                jitted = jax.jit(_settled(traced.jaxpr), donate_argnums=(1,), compiler_options=options())
+            if jax.default_backend() == "cpu" and improvable(traced.jaxpr.jaxpr):
+                jitted = jax.jit(_improved(traced.jaxpr), donate_argnums=(1,), compiler_options=options())
                 traced = jitted.trace(*groups)
             return Lowering(jitted, traced, traced.lower(), wide)
         specs = [[_spec(native) for native in group] for group in groups]
@@ -56,8 +56,8 @@ def lower(function, leaves, donated, kept, platform=None):
         return Lowering(jitted, traced, lowered, wide, (function, specs, platform))
 
 
-def _settled(closed):
-    run = settled(closed)
+def _improved(closed):
+    run = improved(closed)
     return lambda leaves, donated, kept: run(*leaves, *donated, *kept)
 
 

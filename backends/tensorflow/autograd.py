@@ -44,6 +44,21 @@ that meets ever new shapes would use them up. What came with so many shapes is s
 """
 
 
+class _Deriving(threading.local):
+    """How many derivatives within each other are being traced."""
+
+    depth = 0
+
+    def __enter__(self):
+        self.depth += 1
+
+    def __exit__(self, *_):
+        self.depth -= 1
+
+
+deriving = _Deriving()
+
+
 class Programs:
     """One function's concrete programs by (static arguments, shapes and dtypes)."""
 
@@ -170,7 +185,7 @@ def pullback(function, op):
     def pull(*args):
         *operands, cotangents = args
         masked = [tf.identity(operand) for operand in op.chosen(operands)]
-        with tf.GradientTape() as tape:
+        with deriving, tf.GradientTape() as tape:
             tape.watch(masked)
             result = op.of_chosen(function, operands)(*masked)
             outputs = list(result) if isinstance(result, (tuple, list)) else [result]

@@ -2,7 +2,8 @@
 
 TensorFlow's derivative of a loop stacks every value that a step computes. This one keeps the states alone, computes
 the rest again for all steps at once, walks back with the cell differentiated by a tape, and takes the products for
-the weights' gradient out of the loop.
+the weights' gradient out of the loop. Where a program has both a layer and its pullback, which computes the layer
+again, the states are those of the first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from unified.backends.protocol import Natives, by_direction
+from unified.backends.tensorflow.autograd import deriving
 
 natives = Natives()
 
@@ -70,8 +72,11 @@ def _steps(count, body, state, shapes, dtype):
     return list(done[1 : 1 + width]), [array.stack() for array in done[1 + width :]]
 
 
-def _over_time(cell, projected, state, hidden, alive):
-    """All outputs and the last state; a sequence that is over, by ``alive``, keeps its state."""
+def _over_time(cell, projected, state, hidden, alive, known):
+    """All outputs and the last state; a sequence that is over, by ``alive``, keeps its state.
+
+    ``known`` has the states if this graph has computed them before, and otherwise gets them.
+    """
     count, width = projected.shape[0], len(state)
     given = [each is not None for each in hidden]
 
@@ -93,7 +98,9 @@ def _over_time(cell, projected, state, hidden, alive):
             new = _choose(lives(t), new, state)
             return new, new
 
-        last, all_states = _steps(count, body, state, [each.shape for each in state], projected.dtype)
+        if not known:
+            known.extend(_steps(count, body, state, [each.shape for each in state], projected.dtype))
+        last, all_states = known
         return [all_states[0], *last], lambda *cotangents: back(operands, all_states, cotangents)
 
     def back(operands, all_states, cotangents):
@@ -158,12 +165,42 @@ def _places(batch_sizes, length, batch):
     return rows, alive[..., None], tf.stack([steps, packed - tf.gather(starts, steps)], -1)
 
 
+_LAYERS = "_unified_recurrent_layers"
+"""The attribute of a graph that holds the states of the layers in it, by what they are computed from."""
+
+
+def _known(operands, options, count):
+    """For each direction the list of states: of the layer itself to be filled, of its derivative as it left them.
+
+    A derivative of a derivative differentiates the states as well, so it computes them.
+    """
+    fresh = [[] for _ in range(count)]
+    if tf.executing_eagerly() or deriving.depth > 1:
+        return fresh
+    graph = tf.compat.v1.get_default_graph()
+    if not hasattr(graph, _LAYERS):
+        setattr(graph, _LAYERS, {})
+    key = (*[None if each is None else id(_source(each)) for each in operands], *options)
+    layers = getattr(graph, _LAYERS)
+    if deriving.depth == 0:
+        layers[key] = fresh, operands  # whose ids are in the key
+    return layers.get(key, (fresh,))[0]
+
+
+def _source(tensor):
+    """What ``tensor`` is the same as: a pullback watches identities of its operands."""
+    while isinstance(tensor, tf.Tensor) and tensor.op.type == "Identity" and tensor.op.graph is tensor.graph:
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
 @natives.having("program", "unjitted")
 def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
     rows = alive = places = None
     if batch_sizes is not None:
         rows, alive, places = _places(batch_sizes, input.shape[0], hx[0].shape[1])
     outputs, states = [], []
+    known = _known((input, *hx, *weights, batch_sizes), (mode, bidirectional), 1 + bidirectional)
     for direction, weight, bias, hidden in by_direction(weights, bidirectional):
         projected = _affine(input, weight, bias)
         projected = projected if rows is None else tf.gather(projected, rows)
@@ -174,6 +211,7 @@ def recurrent_layer(input, hx, weights, batch_sizes, mode, bidirectional):
             [state[direction] for state in hx],
             hidden,
             None if alive is None else turn(alive),
+            known[direction],
         )
         output = turn(output)
         outputs.append(output if places is None else tf.gather_nd(output, places))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from unified.backends.tensorflow.autograd import deriving
+
 
 def batched(function, op):
     """The op with a batch dimension in front of the operands in its mask, and of every output."""
@@ -37,7 +39,7 @@ def pushforward(function, op):
         *operands, tangents = args
         masked = [tf.identity(operand) for operand in op.chosen(operands)]
         zero = tf.UnconnectedGradients.ZERO
-        with tf.GradientTape() as outer:
+        with deriving, tf.GradientTape() as outer:
             with tf.GradientTape() as inner:
                 inner.watch(masked)
                 result = op.of_chosen(function, operands)(*masked)
