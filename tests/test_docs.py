@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import functools
 import importlib.util
 import re
@@ -47,3 +48,34 @@ def test_what_pytorch_writes_into_out_refuses_it(namespace: str) -> None:
     for name, function in INDEX.public(namespace).items():
         if "out (Tensor" in (getattr(getattr(theirs, name, None), "__doc__", None) or ""):
             assert "out" in (function.__kwdefaults__ or {}), f"un.{namespace}.{name}"
+
+
+_CHECKER = doctest.OutputChecker()
+_BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+_EACH = [pytest.param("torch", marks=pytest.mark.full), "jax", "tensorflow"]
+"""Inductor takes a minute for a page."""
+
+
+@pytest.mark.parametrize("backend", _EACH, indirect=True)
+def test_the_page_about_compile_prints_what_it_says(
+    backend: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its blocks of Python are one program; a block of text after one is what that has printed."""
+    page = (_DOCS / "compile.md").read_text()
+    names: dict[str, object] = {}
+    blocks = _BLOCK.findall(page)
+    assert len(blocks) >= 14
+    for number, (kind, text) in enumerate(blocks):
+        if kind == "text":
+            printed = capsys.readouterr().out
+            assert _CHECKER.check_output(text, printed, doctest.ELLIPSIS), printed
+        else:
+            file = tmp_path / f"block{number}.py"
+            file.write_text(text)
+            exec(compile(text, str(file), "exec"), names)
+
+
+def test_the_page_about_compile_is_linked() -> None:
+    assert "(docs/compile.md)" in (_DOCS.parent / "README.md").read_text().splitlines()[-2]

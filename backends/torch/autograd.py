@@ -212,9 +212,10 @@ class TorchEngine:
 
     def checkpoint(self, run, again):
         runs = iter((run,))
+        second = self.front.recording(True)(again)  # within a backward pass, which does not record
 
         def region():
-            return tuple(output._native for output in next(runs, again)())
+            return tuple(output._native for output in next(runs, second)())
 
         with checkpoint.set_checkpoint_early_stop(False):  # it stops by an exception, from within an op
             natives = checkpoint.checkpoint(region, use_reentrant=False, preserve_rng_state=False)

@@ -40,7 +40,7 @@ class TorchCompiler:
 
     def discover(self, function, leaves):
         mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
-        with disable_proxy_modes_tracing(), mode, self.within(mode):
+        with disable_proxy_modes_tracing(), _unhooked(), mode, self.within(mode):
             function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):
@@ -161,12 +161,25 @@ def _grouped(layout, flat):
 def trace(function, natives):
     """The graph of ``function`` of a list at these shapes, as a module of flat tensors."""
     inputs = [native.detach() for native in natives]
-    module = make_fx(lambda *traced: list(function(list(traced))), tracing_mode="fake")(*inputs)
+    with _unhooked():
+        module = make_fx(lambda *traced: list(function(list(traced))), tracing_mode="fake")(*inputs)
     for node in list(module.graph.nodes):
-        if not node.users and _is_question(node.target):
+        if not node.users and (_is_question(node.target) or _has_failed(node)):
             module.graph.erase_node(node)
     module.recompile()
     return module
+
+
+def _unhooked():
+    """Keeps what a trace saves for its own backward pass from a checkpoint that is at work around it."""
+    if torch._C._autograd._top_saved_tensors_default_hooks(False) is None:
+        return contextlib.nullcontext()
+    return torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved)
+
+
+def _has_failed(node):
+    """Whether it is of an op that raised, which the function has caught: it is in the graph, but has no value."""
+    return node.op == "call_function" and "val" not in node.meta
 
 
 def _is_question(target):
