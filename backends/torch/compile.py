@@ -18,6 +18,7 @@ from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils._pytree import tree_leaves
 
 from unified.backends.protocol import cache, errors, held_elsewhere
 from unified.backends.torch import device
@@ -25,6 +26,7 @@ from unified.backends.torch.dtype import to_native
 from unified.backends.torch.lowering import Lowering, inductor
 from unified.backends.torch.optim import UPDATE, update_in_place
 
+_HALVES = (torch.bfloat16, torch.float16)
 _OWN_STORAGE = 2
 """How many hold a storage that nobody else does: the tensor, and the Python object that asks."""
 
@@ -218,6 +220,8 @@ def compiled(graph, natives, owned=range(0)):
     options = {"layout_optimization": False}  # which would turn every image round, there and back, for a convolution
     if not cache.enabled():
         options["fx_graph_cache"] = False
+    if _has_halves(graph):
+        options["emulate_precision_casts"] = True  # where fused kernels would keep bits that eager ones round away
     inductor("config")
     with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
@@ -242,6 +246,13 @@ def compiled(graph, natives, owned=range(0)):
         return [values[place] for place in results]
 
     return program
+
+
+def _has_halves(graph):
+    """Whether something in the graph, or in one within it, has 16-bit floats."""
+    graphs = [module.graph for module in graph.modules() if isinstance(module, torch.fx.GraphModule)]
+    values = tree_leaves([node.meta.get("val") for inner in graphs for node in inner.nodes])
+    return any(isinstance(value, torch.Tensor) and value.dtype in _HALVES for value in values)
 
 
 def _forget_autograd(graph):
