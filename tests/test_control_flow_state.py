@@ -149,6 +149,60 @@ def test_a_module_as_a_loop_body_over_a_closure(backend: str) -> None:
         np.testing.assert_allclose(b, a, **CLOSE)
 
 
+LOOPS: dict[str, Callable[[Callable[[Any], Any], Any], Any]] = {
+    "fori": lambda trip, init: un.fori_loop(0, 3, lambda _, c: trip(c), init),
+    "scan": lambda trip, init: un.scan(lambda c, _: (trip(c), None), init, length=3)[0],
+    "while": lambda trip, init: un.while_loop(lambda _: un.tensor(True), trip, init, max_trips=3),
+}
+SLOPE = np.array([1.0, 3.0], np.float32)
+
+
+def _late_carry(w: un.Tensor, s: un.Tensor, c: Any) -> Any:
+    return c[0] + c[1], c[1] + w * un.tensor(SLOPE)
+
+
+def _late_state(w: un.Tensor, s: un.Tensor, c: Any) -> Any:
+    out = c[0] + s
+    s.add_(w * un.tensor(SLOPE))
+    return out, c[1]
+
+
+def _fresh_state(w: un.Tensor, s: un.Tensor, c: Any) -> Any:
+    out = c[0] + s
+    s.copy_(w * 2.0)
+    return out, c[1]
+
+
+def _written_carry(w: un.Tensor, s: un.Tensor, c: Any) -> Any:
+    c[1].add_(1).mul_(w)
+    return c[0] + c[1], c[1]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("trip", [_late_carry, _late_state, _fresh_state, _written_carry])
+@pytest.mark.parametrize("on", ON)
+def test_what_comes_to_require_grad_in_a_later_trip_has_its_gradient(on: str, trip: Any, loop: str) -> None:
+    """Nothing that the first trip starts from requires grad; from the second on, everything may."""
+
+    def make() -> Any:
+        w = nn.Parameter(un.tensor([1.0, 2.0]))
+
+        def call() -> Any:
+            w.grad = None
+            s = un.zeros(2)
+            first, _ = LOOPS[loop](lambda c: trip(w, s, c), (un.zeros(2), un.zeros(2)))
+            loss = first.sum() + (s * s).sum() * 0.1 + w.sum()
+            loss.backward()
+            return loss, w.grad
+
+        return call, list
+
+    with un.backend(on):
+        eager, compiled = both(make)
+    for a, b in zip(eager, compiled, strict=True):
+        np.testing.assert_allclose(b, a, **CLOSE)
+
+
 # ---- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -304,3 +358,24 @@ def test_a_leaf_changed_within_has_no_silent_hole_in_its_gradient(backend: str) 
     np.testing.assert_array_equal(w.detach().numpy(), [8.0, 16.0])
     un.compile(lambda: run(True))()
     np.testing.assert_array_equal(w.detach().numpy(), [64.0, 128.0])
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_leaf_changed_while_state_is_recorded_is_refused_by_name(backend: str, loop: str) -> None:
+    w = nn.Parameter(un.tensor([1.0, 2.0]))
+
+    def run() -> un.Tensor:
+        total = un.zeros(2)
+
+        def trip(c: un.Tensor) -> un.Tensor:
+            total.add_(w)
+            with un.no_grad():
+                w.mul_(2.0)
+            return c + 1
+
+        LOOPS[loop](trip, un.zeros(2))
+        return total.sum()
+
+    with pytest.raises(errors.ControlFlowError, match="left in a Tensor depends on something that requires grad"):
+        un.compile(run)()
+    np.testing.assert_array_equal(w.detach().numpy(), [1.0, 2.0])

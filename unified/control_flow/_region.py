@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -132,6 +132,11 @@ class _Held:
         return self.tensor._native is not self.stand_in
 
     @property
+    def recorded(self) -> bool:
+        """Whether another value was put there that depends on something that requires grad."""
+        return self.rebound and engine_of(self.tensor).requires_grad(self.tensor) and not is_leaf(self.tensor)
+
+    @property
     def grown(self) -> bool:
         """Whether backward has delivered here."""
         tensor = self.tensor
@@ -153,6 +158,8 @@ class Region:
         arguments: Tensors of the shapes and dtypes that it will get.
         like: a Tensor of the backend that it runs on.
         recorded: of each argument, whether it requires grad; by default as it does.
+        later: ids of Tensors from outside that require grad in a later trip, if not in the first.
+        repeats: whether it is run again on what it has left.
 
     Attributes:
         captured: Tensors from outside that it uses.
@@ -168,9 +175,10 @@ class Region:
 
     def __init__(
         self, what: str, function: Callable[..., Any], form: Any, arguments: Sequence[Tensor], like: Tensor,
-        recorded: Sequence[bool] | None = None,
+        recorded: Sequence[bool] | None = None, later: Container[int] = (), repeats: bool = False,
     ) -> None:  # fmt: skip
         self._what = what
+        self._later, self._repeats = later, repeats
         self._function = function
         self._form = form
         self.captured: list[Tensor] = []
@@ -178,6 +186,7 @@ class Region:
         self.records: list[bool] = []
         self.result: Nest
         self.requires: list[bool] = []
+        self._loose: set[int] = set()
         requires = [engine_of(tensor).requires_grad(tensor) for tensor in arguments] if recorded is None else recorded
         wanted = [grad_mode.enabled and required for required in requires]
         with engine_of(like).transforms.suspended():
@@ -209,7 +218,7 @@ class Region:
                         around.touch(tensor)
                 native = tensor._native
                 engine = engine_of(tensor)
-                required = grad_mode.enabled and engine.requires_grad(tensor)
+                required = grad_mode.enabled and (engine.requires_grad(tensor) or id(tensor) in self._later)
                 if isinstance(native, Value):
                     given = wrap(native)
                     known.update({id(part): part for part in _within(native)})
@@ -219,13 +228,13 @@ class Region:
                 if tensor._node is not None:
                     given._node, given._output = tensor._node, tensor._output
                 elif required:
-                    engine.require_grad(given, True)
+                    given = _requiring(given, is_leaf(tensor))
                 held[id(tensor)] = _Held(tensor, given)
 
             tracer = RegionTracer(around, search)
             try:
                 with installed(tracer):
-                    self._read(rebuild(natives), requires, tracer)
+                    self._read(rebuild(natives), arguments, requires, tracer)
                 self._note(list(held.values()))
             finally:
                 for one in held.values():
@@ -237,16 +246,21 @@ class Region:
 
         compiler.discover(look, natives)
 
-    def _read(self, inputs: list[Tensor], requires: Sequence[bool], tracer: RegionTracer) -> None:
-        for tensor, required in zip(inputs, requires, strict=True):
-            if required:
-                engine_of(tensor).require_grad(tensor, True)
+    def _read(
+        self, inputs: list[Tensor], arguments: Sequence[Tensor], requires: Sequence[bool], tracer: RegionTracer
+    ) -> None:
+        leaves = [is_leaf(tensor) for tensor in arguments]
+        inputs = [
+            _requiring(tensor, leaf) if required else tensor
+            for tensor, required, leaf in zip(inputs, requires, leaves, strict=True)
+        ]
         self.result, results = Nest.of(self._function(*structure.unflatten(self._form, inputs)))
         for result in results:
             tracer.touch(result)
         self.requires = [engine_of(result).requires_grad(result) for result in results]
 
     def _note(self, held: Sequence[_Held]) -> None:
+        recorded = any(self.requires) or (self._repeats and any(one.recorded for one in held))
         for one in held:
             tensor = one.tensor
             if one.grown:
@@ -262,18 +276,18 @@ class Region:
                     f"{self._what}: a Tensor from outside, {dtype.name} {shape}, was left as {tensor.dtype.name} "
                     f"{tuple(tensor.shape)}; it must keep its shape and dtype"
                 )
-            engine = engine_of(tensor)
-            leaf = grad_mode.enabled and engine.requires_grad(tensor) and engine.is_leaf(tensor)
-            if one.rebound and leaf and any(self.requires):
+            if one.rebound and grad_mode.enabled and is_leaf(tensor) and recorded:
                 raise ControlFlowError(
                     f"{self._what}: a leaf from outside that requires grad, of shape {tuple(tensor.shape)}, is "
-                    "changed within, and what is returned depends on something that requires grad: no gradient could "
-                    "reach all the values that the leaf has had. Return detached results (loss.detach()), or "
-                    "carry the leaf's values through the construct as a Tensor of their own"
+                    "changed within, and what is returned or left in a Tensor depends on something that requires "
+                    "grad: no gradient could reach all the values that the leaf has had. Return detached results "
+                    "(loss.detach()), or carry the leaf's values through the construct as a Tensor of their own"
                 )
             self.captured.append(tensor)
             self.rebound.append(one.rebound)
-            self.records.append(one.rebound and engine.requires_grad(tensor) and not engine.is_leaf(tensor))
+            self.records.append(one.recorded)
+            if one.rebound and not is_leaf(tensor):
+                self._loose.add(id(tensor))
 
     def _refuse_leaks(self, tracer: RegionTracer) -> None:
         for release in tracer.releases:
@@ -297,15 +311,63 @@ class Region:
         self, arguments: Sequence[Tensor], captured: Sequence[Tensor], given: Sequence[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """What the function returns for ``arguments``, and what it leaves in ``captured``, which hold ``given``."""
-        held = [_Held(tensor, value) for tensor, value in zip(captured, given, strict=True)]
+        held = [
+            _Held(tensor, loose(value) if id(tensor) in self._loose else value)
+            for tensor, value in zip(captured, given, strict=True)
+        ]
         try:
-            value = self._function(*structure.unflatten(self._form, [alias(tensor) for tensor in arguments]))
+            value = self._function(*structure.unflatten(self._form, [loose(tensor) for tensor in arguments]))
             found, results = Nest.of(value)
             self.result.require(found, self._what, "its result", "its result in another trace")
             return [alias(result) for result in results], [alias(one.tensor) for one in held]
         finally:
             for one in held:
                 one.restore()
+
+
+def settled(
+    what: str,
+    function: Callable[..., Any],
+    form: Any,
+    carry: Sequence[Tensor],
+    others: Sequence[Tensor],
+    like: Tensor,
+) -> Region:
+    """A loop's body, looked through until no trip records more than the one before.
+
+    A carry, or a Tensor from outside, may come to depend on something that requires grad in the first trip, and
+    what is computed from it in the second. The first results are the next carry.
+    """
+    arguments = [*carry, *others]
+    requires = [engine_of(tensor).requires_grad(tensor) for tensor in arguments]
+    later: set[int] = set()
+    while True:
+        region = Region(what, function, form, arguments, like, requires, later, repeats=True)
+        grown = [place for place, now in enumerate(region.requires[: len(carry)]) if now and not requires[place]]
+        changed = [t for t, records in zip(region.captured, region.records, strict=True) if records]
+        found = {id(tensor) for tensor in changed if not engine_of(tensor).requires_grad(tensor)} - later
+        if not grown and not found:
+            return region
+        later |= found
+        for place in grown:
+            requires[place] = True
+
+
+def is_leaf(tensor: Tensor) -> bool:
+    """Whether it is one that gradients are kept for, which may not be written in place while recording."""
+    engine = engine_of(tensor)
+    return engine.requires_grad(tensor) and engine.is_leaf(tensor)
+
+
+def loose(tensor: Tensor) -> Tensor:
+    """An alias that may be written in place: where ``tensor`` is a leaf, a copy within the graph."""
+    return tensor.clone() if is_leaf(tensor) else alias(tensor)
+
+
+def _requiring(tensor: Tensor, leaf: bool) -> Tensor:
+    """``tensor`` or what stands for it in the graph, as a leaf or not."""
+    engine_of(tensor).require_grad(tensor, True)
+    return tensor if leaf else tensor.clone()
 
 
 def _within(value: Value) -> Iterator[Tensor]:

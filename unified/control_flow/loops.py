@@ -13,7 +13,7 @@ from unified._tensor import Tensor
 from unified.control_flow import _rules
 from unified.control_flow._nests import Nest, backend_of
 from unified.control_flow._primitives import select
-from unified.control_flow._region import Region, compiles
+from unified.control_flow._region import Region, compiles, settled
 from unified.control_flow._state import State, recorded
 from unified.control_flow.conditional import cond, single_element, truth
 from unified.control_flow.scans import scan
@@ -159,11 +159,9 @@ def _traced(what: str, cond_fn: Callable[..., Any], body_fn: Callable[..., Any],
         )
     if not carry:
         raise OperandError(f"{what}: init has no Tensor, so nothing could change from trip to trip")
-    recorded_by = _rules.recorded(carry)
-    requires = [recorded_by and tensor.dtype.is_inexact for tensor in carry]
     form = (tuple, (start.form,))
     condition = Region(f"{what}, cond_fn", lambda c: _as_tensor(_holds(cond_fn(c)), carry[0]), form, carry, carry[0])
-    body = Region(f"{what}, body_fn", body_fn, form, carry, carry[0], requires)
+    body = settled(f"{what}, body_fn", body_fn, form, carry, (), carry[0])
     start.require(body.result, what, "init", "the carry")
     if any(condition.rebound):
         raise ControlFlowError(f"{what}: cond_fn changes a Tensor from outside; change it in body_fn")

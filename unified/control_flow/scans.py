@@ -9,7 +9,7 @@ from unified import _structure as structure
 from unified._tensor import Tensor
 from unified.control_flow import _rules
 from unified.control_flow._nests import Nest, backend_of
-from unified.control_flow._region import Region, compiles
+from unified.control_flow._region import compiles, settled
 from unified.control_flow._state import State, recorded
 from unified.errors import ArgumentError, ControlFlowError, OperandError, ShapeError
 from unified.ops.creation import arange, zeros
@@ -108,11 +108,7 @@ def _traced(
     selected = backend_of(like)
     width = len(carry)
     rows = [x.new_zeros(x.shape[1:]) if not count else x[0] for x in xs]
-    any_recorded = _rules.recorded([*carry, *xs])
-    region = Region(
-        "scan", lambda carry, x: _pair(f(carry, x)), (tuple, (init_form, form)), [*carry, *rows], like[0],
-        [any_recorded and c.dtype.is_inexact for c in carry] + [_rules.recorded([x]) for x in xs],
-    )  # fmt: skip
+    region = settled("scan", lambda carry, x: _pair(f(carry, x)), (tuple, (init_form, form)), carry, rows, like[0])
     next_form, y_form = region.result.form[1]  # type: ignore[index]
     start = Nest(init_form, carry)
     begun = Nest(next_form, [])
