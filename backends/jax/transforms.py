@@ -31,6 +31,7 @@ def pushforward(function, op):
     """(*arguments, tangents) -> outputs, then their tangents.
 
     A native with a reverse rule of its own (``jax.custom_vjp``) has no jvp; there it is the transpose of the vjp.
+    JAX says so only when a program is lowered, so it is looked for in the trace.
     """
 
     def push(*args):
@@ -42,18 +43,31 @@ def pushforward(function, op):
             result = op.of_chosen(function, operands)(*values)
             return list(result) if isinstance(result, (tuple, list)) else [result]
 
-        try:
-            outputs, moved = jax.jvp(flat, masked, tangents)
-        except TypeError as error:
-            if "custom_vjp" not in str(error):
-                raise
-            outputs, moved = _transposed(flat, masked, tangents)
+        forward = _transposed if _has_reverse_rule(jax.make_jaxpr(flat)(*masked).jaxpr) else jax.jvp
+        outputs, moved = forward(flat, masked, tangents)
         return [*outputs, *[None if m is None or m.dtype == jax.dtypes.float0 else m for m in moved]]
 
     return push
 
 
+def _has_reverse_rule(jaxpr):
+    return any(
+        "custom_vjp" in equation.primitive.name or any(map(_has_reverse_rule, _within(equation)))
+        for equation in jaxpr.eqns
+    )
+
+
+def _within(equation):
+    """The programs that an equation runs: branches, bodies of loops, calls."""
+    for value in equation.params.values():
+        for member in value if isinstance(value, (tuple, list)) else (value,):
+            inner = getattr(member, "jaxpr", member)
+            if hasattr(inner, "eqns"):
+                yield inner
+
+
 def _transposed(function, masked, tangents):
+    """By the derivative of the pullback at 0: a rule may look at its cotangents, which a transposition may not."""
     places = []
 
     def inexact(*values):
@@ -62,6 +76,7 @@ def _transposed(function, masked, tangents):
         return [outputs[i] for i in places], outputs
 
     found, back, outputs = jax.vjp(inexact, *masked, has_aux=True)
-    moved = jax.linear_transpose(lambda *cotangents: back(list(cotangents)), *found)(tuple(tangents))
+    _, forth = jax.vjp(lambda *cotangents: back(list(cotangents)), *map(jnp.zeros_like, found))
+    moved = forth(tuple(tangents))
     by_place = dict(zip(places, moved, strict=True))
     return outputs, [by_place.get(i) for i in range(len(outputs))]

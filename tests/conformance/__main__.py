@@ -4,6 +4,8 @@
     python -m tests.conformance --backend jax --grad add linalg.  gradients, of names that are or start with these
     python -m tests.conformance --backend jax --check errors      values, grad, gradgrad, inplace, errors or compiled
     python -m tests.conformance --backend jax --check gradcheck   finite differences, gradgradcheck too
+    python -m tests.conformance --backend jax --check vmap        against a loop over examples
+    python -m tests.conformance --backend jax --check jvp         against torch.func.jvp
     python -m tests.conformance --backend jax --dtype int32
     python -m tests.conformance --all --write docs/conformance.md
 

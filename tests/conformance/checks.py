@@ -1,4 +1,4 @@
-"""What is asked of one OpInfo: values, gradients, second order, in-place variants, errors, and values compiled."""
+"""What is asked of one OpInfo: values, gradients, second order, transforms, in-place variants, errors, programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 import unified as un
-from tests.conformance import compare, database, gradchecks, handwritten, oracle, spelling
+from tests.conformance import compare, database, gradchecks, handwritten, oracle, spelling, transforms
 from tests.conformance.translate import Translator, flat
 
 
@@ -60,7 +60,13 @@ def _samples(check: str, info: Any, dtype: torch.dtype, seed: int, limit: int) -
         return [s for s in drawn if not s.broadcasts_input][:limit]
     if check in gradchecks.NAMES:
         return gradchecks.samples(info, dtype, seed, limit)
-    return database.samples(info, dtype, check in ("grad", "gradgrad"), seed, limit)
+    if check == "vmap":
+        return transforms.batches(info, dtype, seed, limit)
+    return database.samples(info, dtype, check in NEED_GRAD, seed, limit)
+
+
+NEED_GRAD = ("grad", "gradgrad", "jvp")
+"""Checks of what can be differentiated, in the dtypes of the values."""
 
 
 def _brief(message: str, length: int) -> str:
@@ -306,6 +312,18 @@ def handwritten_case(check: str, case: handwritten.Case) -> Outcome:
     return Outcome(1, None)
 
 
+def vmap(info: Any, ours: Callable[..., Any], batch: Any, dtype: torch.dtype) -> None:
+    """A batch of examples gives what each gives alone."""
+    for found, expected, precise, what in transforms.batched(info, ours, batch, dtype):
+        _compare(found, expected, precise, what, compare.LOOSER.get(info.name, 1.0))
+
+
+def jvp(info: Any, ours: Callable[..., Any], sample: Any, dtype: torch.dtype) -> None:
+    """Tangents are pushed forward as PyTorch pushes them."""
+    for found, expected, precise, what in transforms.pushed(info, ours, sample, dtype, where_valid):
+        _compare(found, expected, precise, what, compare.LOOSER.get(info.name, 1.0))
+
+
 # ---- errors and programs ---------------------------------------------------------------------------------------
 
 
@@ -388,4 +406,5 @@ def compiled_together(named: Sequence[Sequence[tuple[Any, torch.dtype]]], seed: 
 CHECKS: dict[str, Callable[..., None]] = {
     "values": values, "grad": grad, "gradgrad": gradgrad, "inplace": inplace, "errors": errors, "compiled": compiled,
     "surface": surface, "gradcheck": gradcheck, "gradgradcheck": gradgradcheck,
+    "vmap": vmap, "jvp": jvp,
 }  # fmt: skip

@@ -92,7 +92,7 @@ def run(backend: str, step: Step, names: Sequence[str]) -> list[Result]:
 def _entries(step: Step, name: str) -> list[tuple[object, torch.dtype]]:
     """The entries of a name that support the step's dtype, each with the dtype it is tested in."""
     by_differences = step.check in gradchecks.NAMES
-    needs_grad = step.check in ("grad", "gradgrad") or by_differences
+    needs_grad = step.check in checks.NEED_GRAD or by_differences
     found = []
     for info in database.entries().get(name, []):
         default = gradchecks.first_dtype if by_differences else database.first_dtype

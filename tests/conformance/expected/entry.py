@@ -13,6 +13,7 @@ class Expected(NamedTuple):
     backends: tuple[str, ...] = ("torch", "jax", "tensorflow")
     checks: tuple[str, ...] = (
         "values", "grad", "gradgrad", "inplace", "errors", "compiled", "surface", "gradcheck", "gradgradcheck",
+        "vmap", "jvp",
     )  # fmt: skip
     dtypes: tuple[str, ...] = ("*",)
     always: bool = True

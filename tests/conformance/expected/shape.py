@@ -9,6 +9,13 @@ EXPECTED: list[Expected] = [
         checks=("compiled",),
     ),
     Expected(
+        ("argwhere",),
+        "the shape of the result depends on values, which differ between the examples of a batch",
+        backends=("jax",),
+        checks=("vmap",),
+        always=False,
+    ),
+    Expected(
         ("tensor_split",),
         "positions given as a tensor decide the shapes of the results, which a static program cannot have",
         checks=("compiled",),
