@@ -14,7 +14,7 @@ import warnings
 import weakref
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils import checkpoint
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -80,7 +80,11 @@ class TorchEngine:
         return None if function is None else f"<{function.name()}>"
 
     def detach(self, tensor):
-        return tensor._native.detach()
+        native = tensor._native
+        if isinstance(native, FakeTensor):  # a trace within its own would convert it, and look at its .grad
+            with unset_fake_temporarily():
+                return native.detach()
+        return native.detach()
 
     def read_grad(self, tensor):
         self._collect(tensor)
