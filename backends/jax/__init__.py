@@ -53,12 +53,12 @@ class JaxBackend:
         return op.within(compiled, _host) if looks else compiled
 
     def _function(self, op):
-        if op.transform == "pullback" and op.primal.primal is None:
-            function = getattr(self.natives.get(op.primal.name), "for_pullback", None)
-            if function is not None:  # a native with a derivative of its own, which jvp could not take
-                return autograd.pullback(op.primal.guard(function), op)
         if op.primal is not None:
-            return _DERIVATIONS[op.transform](self._function(op.primal), op)
+            primal = self._function(op.primal)
+            if op.transform == "pullback" and op.primal.primal is None:
+                own = getattr(self.natives.get(op.primal.name), "for_pullback", None)
+                primal = primal if own is None else op.primal.guard(own)  # which jvp could not take
+            return _DERIVATIONS[op.transform](primal, op)
         function = self.natives.get(op.name) or op.composite
         if function is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the jax backend and no composite")

@@ -103,10 +103,30 @@ def _run(jaxpr, consts, arguments, known):
 def _key(equation, operands):
     """Equal for two equations that compute the same."""
     places = [
-        (repr(v.val), v.aval) if isinstance(v, core.Literal) else id(operand)
+        _literal(v) if isinstance(v, core.Literal) else id(operand)
         for v, operand in zip(equation.invars, operands, strict=True)
     ]
-    return equation.primitive, tuple(places), str(equation.params)
+    params = equation.params
+    return equation.primitive, tuple(places), str(params), tuple(_unwritten(list(params.values())))
+
+
+def _literal(literal):
+    value = literal.val
+    return (id(value) if jnp.ndim(value) else repr(value)), literal.aval
+
+
+def _unwritten(value):
+    """What the text of a parameter does not show: the constants of the programs in it."""
+    if isinstance(value, (list, tuple)):
+        for member in value:
+            yield from _unwritten(member)
+    elif isinstance(value, core.ClosedJaxpr):
+        yield from map(id, value.consts)
+        yield from _unwritten(value.jaxpr)
+    elif isinstance(value, core.Jaxpr):
+        for equation in value.eqns:
+            yield from [_literal(v) for v in equation.invars if isinstance(v, core.Literal)]
+            yield from _unwritten(list(equation.params.values()))
 
 
 def _results(equation, operands, known):
