@@ -357,7 +357,8 @@ def _results(
     plan.argument_grads = []
     for place, grad in enumerate(grads):
         before, native = started.get(place, (None, None))
-        if grad is not None and (grad is not before or grad._native is not native):
+        stays = before is not None and grad is before and before._native is native
+        if grad is not None and not stays:
             plan.argument_grads.append((place, grad is before))
     plan.cleared_arguments = [place for place in sorted(tracer.grads_written) if grads[place] is None]
     state = plan.holders()[0].copy()

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from types import FrameType
+from types import CellType, FrameType
 from typing import Any
 
 from unified._dispatch import backends_by_type, set_tracer, wrap
@@ -271,7 +271,8 @@ class StateTracer:
 
         if alive():
             gc.collect()
-        leaked = alive()
+        held = alive()
+        leaked = [tensor for tensor in held if _is_kept(tensor, {id(held)}, 4)]
         if leaked:
             raise leak("Tensor(s) made inside the compiled function are still held outside of it", leaked)
 
@@ -286,22 +287,23 @@ def refuse_kept(arguments: list[weakref.ref[Tensor]]) -> None:
     if alive():
         gc.collect()
     found = alive()
-    kept = [tensor for tensor in found if _is_kept(tensor, [found], 4)]
+    kept = [tensor for tensor in found if _is_kept(tensor, {id(found)}, 4)]
     if kept:
         raise leak("argument(s) of the compiled function are still held when it has returned", kept)
 
 
-def _is_kept(value: Any, known: list[Any], depth: int) -> bool:
+def _is_kept(value: Any, known: set[int], depth: int) -> bool:
     """Whether something else than frames of calls holds a value, directly or in containers.
 
     A frame lives on in the traceback of an exception, whoever keeps that: a log, a debugger.
     """
     referrers = gc.get_referrers(value)
+    known = known | {id(referrers)}
     for other in referrers:
-        if isinstance(other, FrameType) or any(other is one for one in known):
+        if isinstance(other, FrameType) or id(other) in known:
             continue
-        plain = type(other) in (tuple, list, dict, set)
-        if not plain or not depth or _is_kept(other, [*known, referrers], depth - 1):
+        plain = type(other) in (tuple, list, dict, set, CellType)
+        if not plain or not depth or _is_kept(other, known, depth - 1):
             return True
     return False
 
