@@ -118,6 +118,62 @@ def test_an_argument_that_may_not_be_written_changes_nothing(backend):
     np.testing.assert_array_equal(state.numpy(), np.full(4, 2.0))
 
 
+def test_an_error_that_the_function_catches_is_no_part_of_the_program(backend):
+    total = un.zeros(4)
+
+    @un.compile
+    def f(x):
+        total.add_(1)
+        try:
+            x @ un.ones(3, 3)
+        except errors.ShapeError:
+            total.add_(10)
+        return total * 1
+
+    for count in (1, 2):
+        np.testing.assert_array_equal(f(un.tensor(X)).numpy(), np.full(4, 11.0 * count))
+
+
+def test_an_exception_in_a_later_trace_changes_nothing(backend):
+    total = un.zeros(4)
+
+    def f(x):
+        total.add_(1)
+        x.mul_(2)
+        if x.shape[0] == 3:
+            raise ValueError("three rows")
+        return x
+
+    compiled, x = un.compile(f), un.tensor(X[:3])
+    compiled(un.tensor(X))
+    with pytest.raises(ValueError, match="three rows"):
+        compiled(x)
+    np.testing.assert_array_equal(total.numpy(), np.ones(4))
+    np.testing.assert_array_equal(x.numpy(), X[:3])
+    assert "1 program(s)" in compiled.explain()
+
+
+ASKING = {
+    "not": lambda total: not total,
+    "and": lambda total: total and 1,
+    "comparison": lambda total: 0 < total < 1,
+    "index": lambda total: [1, 2][total.to(un.int32)],
+    "max": lambda total: max(total, total + 1),
+    "in": lambda total: total in [total * 2],
+    "float": lambda total: float(total),
+    "for": lambda total: [1 for _ in range(total.to(un.int32))],
+    "while": lambda total: next(iter(lambda: bool(total), True)),
+}
+
+
+@pytest.mark.parametrize("use", ASKING)
+def test_python_that_asks_for_a_value_is_refused_on_its_own_line(backend, use):
+    ask = ASKING[use]
+    with pytest.raises(errors.TracedValueError, match=r"un\.cond / un\.while_loop / un\.scan / un\.switch") as caught:
+        un.compile(lambda x: ask(x.sum()))(un.tensor(X))
+    assert f"{__file__}:{ask.__code__.co_firstlineno} (in <lambda>)" in str(caught.value)
+
+
 # ---- leaks --------------------------------------------------------------------------------------------------------
 
 

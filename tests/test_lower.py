@@ -196,8 +196,10 @@ def test_jax_lowers_a_training_step_for_a_tpu_that_is_not_here():
             assert compiled.cost_analysis()["flops"] >= PRODUCTS
             with pytest.raises(errors.CompileError, match="compiled for a tpu"):
                 compiled(training.x, training.y)
+        for_cuda = step.lower(un.TensorSpec((ROWS, WIDTH)), training.y, platform="cuda")
+        assert "stablehlo.dot_general" in for_cuda.as_text()
         with pytest.raises(errors.CompileError, match="there is no cuda here"):
-            step.lower(un.TensorSpec((ROWS, WIDTH)), training.y, platform="cuda").compile()
+            for_cuda.compile()
 
 
 @pytest.mark.parametrize("name", ["torch", "tensorflow"])

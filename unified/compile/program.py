@@ -223,6 +223,8 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
         finally:
             for found in tracer.touched.values():
                 found.restore()
+            for used in (args, kwargs, arguments, results):
+                used.clear()  # so that whoever keeps this frame keeps no argument
 
     backend.compiler.discover(run, request.leaves)
     refuse_kept(references)
@@ -355,9 +357,9 @@ def _results(
     plan.argument_grads = []
     for place, grad in enumerate(grads):
         before, native = started.get(place, (None, None))
-        stays = grad is before
-        if grad is not None and not (stays and grad._native is native):
-            plan.argument_grads.append((place, stays))
+        stays = before is not None and grad is before and before._native is native
+        if grad is not None and not stays:
+            plan.argument_grads.append((place, grad is before))
     plan.cleared_arguments = [place for place in sorted(tracer.grads_written) if grads[place] is None]
     state = plan.holders()[0].copy()
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from types import CellType, FrameType
 from typing import Any
 
 from unified._dispatch import backends_by_type, set_tracer, wrap
@@ -270,7 +271,8 @@ class StateTracer:
 
         if alive():
             gc.collect()
-        leaked = alive()
+        held = alive()
+        leaked = [tensor for tensor in held if _is_kept(tensor, {id(held)}, 4)]
         if leaked:
             raise leak("Tensor(s) made inside the compiled function are still held outside of it", leaked)
 
@@ -284,8 +286,26 @@ def refuse_kept(arguments: list[weakref.ref[Tensor]]) -> None:
 
     if alive():
         gc.collect()
-    if alive():
-        raise leak("argument(s) of the compiled function are still held when it has returned", alive())
+    found = alive()
+    kept = [tensor for tensor in found if _is_kept(tensor, {id(found)}, 4)]
+    if kept:
+        raise leak("argument(s) of the compiled function are still held when it has returned", kept)
+
+
+def _is_kept(value: Any, known: set[int], depth: int) -> bool:
+    """Whether something else than frames of calls holds a value, directly or in containers.
+
+    A frame lives on in the traceback of an exception, whoever keeps that: a log, a debugger.
+    """
+    referrers = gc.get_referrers(value)
+    known = known | {id(referrers)}
+    for other in referrers:
+        if isinstance(other, FrameType) or id(other) in known:
+            continue
+        plain = type(other) in (tuple, list, dict, set, CellType)
+        if not plain or not depth or _is_kept(other, known, depth - 1):
+            return True
+    return False
 
 
 def leak(what: str, tensors: list[Tensor]) -> LeakedTensorError:
