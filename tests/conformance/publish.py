@@ -67,8 +67,8 @@ def _elsewhere() -> Iterator[str]:
     yield f"(`tests/test_module_db.py`); {len(module_expected.KNOWN)} expected failures."
     yield ""
     yield f"`optim_db`: {optimizers} optimisers, each with all of its own cases, 20 steps, eager and compiled, within"
-    yield "1e-5 (relative, float32) of `torch.optim` (`tests/test_optim_rules.py`); 0 expected failures. LBFGS decides"
-    yield "by values and is compared in `tests/test_lbfgs.py`; SparseAdam, of sparse gradients, is out of scope."
+    yield "1e-5 (relative, float32) of `torch.optim` (`tests/test_optim_rules.py`); none expected to fail. LBFGS"
+    yield "decides by values and is compared in `tests/test_lbfgs.py`; SparseAdam (sparse gradients) is left out."
     yield ""
     yield "Both run whole, on every backend, in `make test-full`."
 
