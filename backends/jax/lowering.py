@@ -25,14 +25,17 @@ from unified.backends.protocol import cache, errors
 _WORTH_KEEPING = 0.1
 """Seconds of compiling from which an executable is kept: loading one takes a few hundredths."""
 
-_ON_CPU = {
+_FROM_THE_KERNEL = 32 * 2**20
+"""Bytes from which glibc's malloc takes each piece fresh from the kernel, which is a page fault every 4 KiB.
+
+XLA on the CPU asks malloc for a program's temporary memory at each call.
+"""
+
+_FOR_LESS_MEMORY = {
     "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
     "xla_cpu_copy_insertion_use_region_analysis": True,
 }
-"""Options of XLA's CPU compiler: an order of steps that needs the least memory, and fewer copies of donated state.
-
-Temporary memory comes from malloc at each call, and above 32 MiB fresh from the kernel, a page fault every 4 KiB.
-"""
+"""Options of XLA's CPU compiler for an order of steps that needs less memory, of many programs but not of all."""
 
 _SLICES = {"tpu": "v5e:2x2"}
 """For which hardware to compile where none is attached: the smallest slice of the TPU that Colab lends."""
@@ -42,12 +45,12 @@ def lower(function, leaves, donated, kept, platform=None):
     """Traces ``function`` for these arguments, tensors or ``jax.ShapeDtypeStruct``."""
     groups = (leaves, donated, kept)
     wide = any(is_wide(native) for group in groups for native in group)
-    jitted = jax.jit(function, donate_argnums=(1,), compiler_options=None if platform else options())
+    jitted = jax.jit(function, donate_argnums=(1,))
     with enable_x64(wide):
         if platform is None:
             traced = jitted.trace(*groups)
             if jax.default_backend() == "cpu" and improvable(traced.jaxpr.jaxpr):
-                jitted = jax.jit(_improved(traced.jaxpr), donate_argnums=(1,), compiler_options=options())
+                jitted = jax.jit(_improved(traced.jaxpr), donate_argnums=(1,))
                 traced = jitted.trace(*groups)
             return Lowering(jitted, traced, traced.lower(), wide)
         specs = [[_spec(native) for native in group] for group in groups]
@@ -166,7 +169,7 @@ def memory(compiled):
 def load_or_compile(lowered):
     """The executable of ``lowered``, from an earlier process if one has kept it."""
     if not cache.enabled() or jax.config.jax_compilation_cache_dir is not None:
-        return lowered.compile()
+        return _compile(lowered)
     key = hashlib.sha256((_environment() + lowered.as_text()).encode()).hexdigest()
     data = cache.read("jax", key)
     if data is not None:
@@ -175,7 +178,7 @@ def load_or_compile(lowered):
         except Exception:  # a damaged file, or one that this jaxlib cannot read after all
             cache.drop("jax", key)
     started = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = _compile(lowered)
     if time.perf_counter() - started >= _WORTH_KEEPING:
         try:
             data, _, _ = serialize_executable.serialize(compiled)
@@ -185,18 +188,22 @@ def load_or_compile(lowered):
     return compiled
 
 
-@functools.lru_cache
-def options():
-    """The compiler's options for the hardware that is here; what the user has set in ``XLA_FLAGS`` stands."""
-    if jax.default_backend() != "cpu":
-        return None
-    flags = os.environ.get("XLA_FLAGS", "")
-    chosen = {name: value for name, value in _ON_CPU.items() if name not in flags}
+def _compile(lowered):
+    """The executable; on the CPU, where it needs much memory, the better of two orders of its steps."""
+    compiled = lowered.compile()
+    if jax.default_backend() != "cpu" or _temporary(compiled) < _FROM_THE_KERNEL:
+        return compiled
+    flags = os.environ.get("XLA_FLAGS", "")  # what the user has set there stands
+    chosen = {name: value for name, value in _FOR_LESS_MEMORY.items() if name not in flags}
     try:
-        jax.jit(lambda: 0, compiler_options=chosen).lower().compile()
+        other = lowered.compile(chosen)
     except jax.errors.JaxRuntimeError:  # an XLA that does not know one of them
-        return None
-    return chosen
+        return compiled
+    return min(compiled, other, key=_temporary)
+
+
+def _temporary(compiled):
+    return memory(compiled).get("temporary", 0)
 
 
 @functools.lru_cache
@@ -204,7 +211,7 @@ def _environment():
     """All that an executable depends on beside its program."""
     device = jax.devices()[0]
     words = [jax.__version__, jax.lib.__version__, device.platform, device.device_kind]
-    words += [device.client.platform_version, host.machine(), _processor(), str(options())]
+    words += [device.client.platform_version, host.machine(), _processor()]
     return "\n".join([*words, *(os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"))])
 
 
