@@ -211,7 +211,7 @@ def _environment():
     """All that an executable depends on beside its program."""
     device = jax.devices()[0]
     words = [jax.__version__, jax.lib.__version__, device.platform, device.device_kind]
-    words += [device.client.platform_version, host.machine(), _processor()]
+    words += [device.client.platform_version, host.machine(), _processor(), str(_FOR_LESS_MEMORY)]
     return "\n".join([*words, *(os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"))])
 
 
