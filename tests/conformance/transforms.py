@@ -114,7 +114,12 @@ def _one_placement(
         for members, dim in zip(zip(*leaves, strict=True), dims, strict=True)
     ]
     function = _of_tensors(ours, sample, leaves[0], translate)
-    results = un.func.vmap(lambda *tensors: tuple(flat(function(*tensors))), in_dims=tuple(dims))(*stacked)
+    batched_op = un.func.vmap(
+        lambda *tensors: tuple(flat(function(*tensors))),
+        in_dims=tuple(dims),
+        randomness="same",  # of samples that draw, those are here whose results the numbers do not change
+    )
+    results = batched_op(*stacked)
     for place, example in enumerate(examples):
         pointed_to = oracle.pointed_to(info, example)
 
