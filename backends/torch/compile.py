@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from unified.backends.protocol import cache, errors, held_elsewhere
 from unified.backends.torch import device
 from unified.backends.torch.dtype import to_native
+from unified.backends.torch.layout import OPTIONS
 from unified.backends.torch.lowering import Lowering, inductor
 from unified.backends.torch.optim import UPDATE, update_in_place
 
@@ -217,7 +218,7 @@ def compiled(graph, natives, owned=range(0)):
     graph.recompile()
     examples = [native.detach() for native in natives]
     strides = [example.stride() for example in examples]
-    options = {"layout_optimization": False}  # which would turn every image round, there and back, for a convolution
+    options = dict(OPTIONS)
     if not cache.enabled():
         options["fx_graph_cache"] = False
     if _has_halves(graph):
