@@ -134,7 +134,7 @@ class Natives(dict[str, Callable[..., Any]]):
 
     - ``eager``: the result's shape depends on values, so that the op is never compiled alone;
     - ``program``: many kernels, worth one cached program (a backend whose natives run eagerly);
-    - ``unjitted``: kept from XLA, whose kernel is slower;
+    - ``unjitted``: kept from XLA, whose kernel is slower or less exact, with every op that contains it;
     - ``or composite``: is given the composite before the operands, for those that its kernel does not take.
     """
 

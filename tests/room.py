@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 
 from unified._dispatch import table
+from unified._resident import resident
 
 _MORE_MEMORY, _MORE_MAPS = 1.5e9, 15_000
 """Bytes, and mappings of memory, by which a process may grow before the programs compiled so far are let go.
@@ -19,15 +19,14 @@ _remained = (0, 0)
 
 def _size() -> tuple[int, int]:
     """Bytes resident, and mappings."""
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return resident, Path("/proc/self/maps").read_text().count("\n")
+    return resident()["in use"], Path("/proc/self/maps").read_text().count("\n")
 
 
 def make_room() -> None:
     """Lets all compiled programs go where they have come to take too much."""
     global _remained
-    resident, maps = _size()
-    if resident > _remained[0] + _MORE_MEMORY or maps > _remained[1] + _MORE_MAPS:
+    held, maps = _size()
+    if held > _remained[0] + _MORE_MEMORY or maps > _remained[1] + _MORE_MAPS:
         import jax
         import torch
 
