@@ -20,7 +20,7 @@ test: lint
 	$(BIN)/python -m pytest -q -m "not full" -n 2 --dist worksteal tests
 
 test-full: lint
-	$(BIN)/python -m pytest -q --hypothesis-profile=search tests
+	$(BIN)/python -m pytest -q --hypothesis-profile=search -n 2 --dist worksteal tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -63,6 +63,50 @@ def test_operators_and_views_within(backend):
     compare(program, _X, _Y)
 
 
+_BY_DIMENSION = {
+    "cat": lambda m, x, d: m.cat([x, x * 2], d),
+    "cumsum": lambda m, x, d: x.cumsum(d),
+    "diff": lambda m, x, d: m.diff(x, dim=d),
+    "flip": lambda m, x, d: m.flip(x, (d,)),
+    "gather": lambda m, x, d: m.gather(x, d, (x > 0).to(m.int64)),
+    "index_select": lambda m, x, d: m.index_select(x, d, m.tensor([1, 0])),
+    "logsumexp": lambda m, x, d: m.logsumexp(x, d),
+    "movedim": lambda m, x, d: m.movedim(x, d, 0),
+    "narrow": lambda m, x, d: m.narrow(x, d, 1, 1),
+    "repeat_interleave": lambda m, x, d: m.repeat_interleave(x, 2, d),
+    "roll": lambda m, x, d: m.roll(x, 1, d),
+    "scatter_add": lambda m, x, d: m.scatter_add(x, d, (x > 0).to(m.int64), x * 3),
+    "select": lambda m, x, d: m.select(x, d, 1),
+    "softmax": lambda m, x, d: m.softmax(x, d),
+    "sort": lambda m, x, d: m.sort(x, d)[0],
+    "split": lambda m, x, d: m.cat([part * 2 for part in m.split(x, 1, d)], d),
+    "squeeze": lambda m, x, d: m.squeeze(x[:1, :1], d),
+    "stack": lambda m, x, d: m.stack([x, x * 2], d),
+    "sum": lambda m, x, d: x.sum(d),
+    "topk": lambda m, x, d: m.topk(x, 2, d)[0],
+    "unbind": lambda m, x, d: m.unbind(x, d)[-1],
+    "unsqueeze": lambda m, x, d: m.unsqueeze(x, d),
+}
+"""Functions of a matrix by one of its dimensions."""
+
+
+@pytest.mark.parametrize("name", _BY_DIMENSION)
+def test_dimensions_are_those_of_an_example(backend, name):
+    """Counted from either end."""
+    for dim in (-2, -1, 0, 1):
+        compare(lambda f, m, x, dim=dim: f.vmap(lambda x: _BY_DIMENSION[name](m, x, dim), 1)(x), _X)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 2.5, float("-inf")])
+def test_a_padding_keeps_its_fill(backend, value):
+    def program(f, m, x):
+        functional = m.nn.functional if m is torch else F
+        padded = f.vmap(lambda x: functional.pad(x, (1, 0, 0, 2), value=value))(x)
+        return padded, m.signbit(padded) * 1.0
+
+    compare(program, _X)
+
+
 def test_vmap_of_vmap_with_mixed_levels(backend):
     def program(f, m, x, y):
         return f.vmap(lambda a: f.vmap(lambda b: a.sum() * b + y[0, 0] - a.sum())(y))(x)

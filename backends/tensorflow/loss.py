@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from unified.backends.protocol import Natives
 from unified.backends.tensorflow.dtype import operands
+from unified.backends.tensorflow.shape import pad_with
 
 natives = Natives()
 _IMPOSSIBLE = -1e30  # a log-probability of 0 that can be subtracted from itself
@@ -48,7 +49,7 @@ def ctc_losses(log_probs, targets, input_lengths, target_lengths, blank, zero_in
     inside = (place % 2 == 1) & (place < 2 * target_lengths[:, None])
     labels = tf.repeat(tf.pad(tf.cast(targets, tf.int32), [[0, 0], [0, 1]]), 2, axis=1)[:, :states]
     labels = tf.where(inside, labels, blank)
-    two_back = tf.pad(labels, [[0, 0], [2, 0]], constant_values=blank)[:, :states]
+    two_back = pad_with(labels, [[0, 0], [2, 0]], blank)[:, :states]
     may_skip = inside & (labels != two_back)
 
     emitted = tf.gather(tf.transpose(log_probs, (1, 0, 2)), labels, axis=2, batch_dims=1)
@@ -56,7 +57,7 @@ def ctc_losses(log_probs, targets, input_lengths, target_lengths, blank, zero_in
     running = tf.range(steps)[:, None] < input_lengths
 
     def step(time, alpha):
-        padded = tf.pad(alpha, [[0, 0], [2, 0]], constant_values=impossible)
+        padded = pad_with(alpha, [[0, 0], [2, 0]], _IMPOSSIBLE)
         skipped = tf.where(may_skip, padded[:, :states], impossible)
         reached = _log_sum(alpha, padded[:, 1 : states + 1], skipped) + emitted[time]
         return time + 1, tf.where(running[time][:, None], reached, alpha)

@@ -99,7 +99,9 @@ def roll(input, shifts, dims):
     if dims is None:
         flat = reshape(input, (-1,))
         return reshape(raw.Roll(input=flat, shift=shifts, axis=0), tuple(input.shape))
-    return raw.Roll(input=input, shift=shifts, axis=dims)
+    rank = input.shape.rank  # counted from the front: tf.vectorized_map takes -1 for the batch
+    axes = _counted(dims, rank) if isinstance(dims, int) else [_counted(d, rank) for d in dims]
+    return raw.Roll(input=input, shift=shifts, axis=axes)
 
 
 @natives
@@ -161,6 +163,16 @@ def triu(input, diagonal):
     return _triangle(input, ~np.tri(input.shape[-2], input.shape[-1], diagonal - 1, dtype=bool))
 
 
+def pad_with(input, pairs, fill):
+    """``fill`` before and after each dimension; not by PadV2, whose fill is lost in a ``tf.vectorized_map``."""
+    widths = tf.constant(pairs, tf.int32, (input.shape.rank, 2))
+    zeros = raw.Pad(input=input, paddings=widths)
+    if repr(fill) in ("0", "0.0", "False"):
+        return zeros
+    inside = raw.Pad(input=tf.ones_like(input, tf.bool), paddings=widths)
+    return raw.SelectV2(condition=inside, t=zeros, e=tf.cast(fill, input.dtype))
+
+
 @natives
 def constant_pad(input, pad, value):
     rank = input.shape.rank
@@ -172,8 +184,7 @@ def constant_pad(input, pad, value):
         size = [n - b - max(-after, 0) for n, b, (_, after) in zip(input.shape, begin, pairs, strict=True)]
         input = raw.Slice(input=input, begin=vector(begin), size=vector(size))
         pairs = [(max(before, 0), max(after, 0)) for before, after in pairs]
-    fill = tf.cast(value, input.dtype)
-    return raw.PadV2(input=input, paddings=tf.constant(pairs, tf.int32, (rank, 2)), constant_values=fill)
+    return pad_with(input, pairs, value)
 
 
 @natives

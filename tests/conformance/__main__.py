@@ -8,6 +8,7 @@
     python -m tests.conformance --backend jax --check jvp         against torch.func.jvp
     python -m tests.conformance --backend jax --dtype int32
     python -m tests.conformance --all --write docs/conformance.md
+    python -m tests.conformance --all --only vmap --only jvp --update --write docs/conformance.md
 
 Prints ``N of M op names pass`` and why the others do not. Exit code 1 if one fails that is not on the published
 list (``expected.py``), or if one on it passes.
@@ -44,17 +45,19 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=8, help="samples of each entry, spread over all of them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--all", action="store_true", help="every check, dtype and backend of the plan")
+    parser.add_argument("--only", action="append", default=[], choices=list(checks.CHECKS), help="a check of --all")
     parser.add_argument("--jobs", type=int, default=2, help="processes of --all")
-    parser.add_argument("--update", action="store_true", help="take other names' results from the last --all")
+    parser.add_argument("--update", action="store_true", help="take the other results from the last --all")
     parser.add_argument("--write", type=Path, help="where --all writes its tables, in Markdown")
     options = parser.parse_args()
     names = _chosen(options.names)
     start = time.monotonic()
     if options.all:
         backends = (options.backend,) if options.backend else un.available_backends()
-        results = sweep.run_all(backends, names, options.jobs)
+        steps = sweep.planned(options.only)
+        results = sweep.run_all(backends, names, options.jobs, steps)
         if options.update:
-            results = sweep.updated(sweep.load(KEPT), results, backends, names)
+            results = sweep.updated(sweep.load(KEPT), results, backends, names, steps)
         sweep.keep(KEPT, results)
         unexpected = publish.summarize(results, sys.stdout)
         if options.write is not None:

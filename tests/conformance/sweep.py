@@ -43,8 +43,10 @@ PLAN = (
     Step("gradcheck", "", 1),
     Step("gradcheck", "complex128", 1),
     Step("gradgradcheck", "", 1),
+    Step("vmap", "", 2),
+    Step("jvp", "", 2),
 )  # fmt: skip
-"""Everything that ``--all`` runs on each backend. Those with a seed are the second, independent draw; the last three
+"""Everything that ``--all`` runs on each backend. Those with a seed are the second, independent draw; gradcheck's
 have finite differences as their oracle, and 64 bits by default."""
 
 BATCH = 12
@@ -153,10 +155,15 @@ def describe(result: Result) -> str:
     return f"{result.backend} {step.check} {step.dtype or 'default'} seed {step.seed} {result.name}: {said}"
 
 
-def _chunk(task: tuple[str, Sequence[str]]) -> list[Result]:
-    backend, names = task
+def planned(only: Sequence[str]) -> tuple[Step, ...]:
+    """The steps of the plan that run one of these checks; all where none is named."""
+    return tuple(step for step in PLAN if not only or step.check in only)
+
+
+def _chunk(task: tuple[str, Sequence[str], Sequence[Step]]) -> list[Result]:
+    backend, names, steps = task
     torch.set_num_threads(1)
-    return [result for step in PLAN for result in run(backend, step, names)]
+    return [result for step in steps for result in run(backend, step, names)]
 
 
 def load(path: Path) -> list[Result]:
@@ -173,17 +180,23 @@ def keep(path: Path, results: Sequence[Result]) -> None:
 
 
 def updated(
-    old: Sequence[Result], new: Sequence[Result], backends: Iterable[str], names: Iterable[str]
+    old: Sequence[Result],
+    new: Sequence[Result],
+    backends: Iterable[str],
+    names: Iterable[str],
+    steps: Sequence[Step] = PLAN,
 ) -> list[Result]:
     """``old`` with what was run anew replaced by ``new``, and what is expected read from the list again."""
     again = {(backend, name) for backend in backends for name in names}
-    kept = [r for r in old if (r.backend, r.name) not in again and r.step in PLAN]
+    kept = [r for r in old if r.step in PLAN and not (r.step in steps and (r.backend, r.name) in again)]
     return [judged(r.backend, r.step, r.name, r.samples, r.failure) for r in (*kept, *new)]
 
 
-def run_all(backends: Iterable[str], names: Sequence[str], jobs: int, chunks: int = 6) -> list[Result]:
-    """The whole plan on each backend, in ``jobs`` processes that each live for one chunk of the names."""
-    tasks = [(backend, names[part::chunks]) for part in range(chunks) for backend in backends]
+def run_all(
+    backends: Iterable[str], names: Sequence[str], jobs: int, steps: Sequence[Step] = PLAN, chunks: int = 6
+) -> list[Result]:
+    """Steps of the plan on each backend, in ``jobs`` processes that each live for one chunk of the names."""
+    tasks = [(backend, names[part::chunks], steps) for part in range(chunks) for backend in backends]
     found: list[Result] = []
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
         for done, results in enumerate(pool.imap_unordered(_chunk, tasks), 1):
