@@ -25,6 +25,11 @@ ROWS, WIDTH = 3, 4
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 """Compilers reorder float32 sums of up to 12 terms, through at most 8 statements and 2 optimiser steps."""
 
+ROUNDING = 2.0**-22
+"""Relative; two units in the last place of float32 at most."""
+ILL_CONDITIONED = 0.04
+"""Of the programs may be so at most: RMSprop divides a gradient that is nearly 0 by its size, three times over."""
+
 PROGRAMS = {"jax": 12, "tensorflow": 8, "torch": 3}
 FULL = int(os.environ.get("UNIFIED_RANDOM_PROGRAMS", "500"))
 
@@ -313,9 +318,15 @@ def program(state: State, case: dict[str, Any]) -> Callable[[un.Tensor, Batch], 
     return run
 
 
-def outcome(case: dict[str, Any], compiled: bool) -> list[Any]:
-    """Results, arguments and state of some calls."""
+def outcome(case: dict[str, Any], compiled: bool, rounded: np.random.Generator | None = None) -> list[Any]:
+    """Results, arguments and state of some calls; of a start that is ``rounded`` anew by a draw for each number."""
     state = State.make(case["optimizer"])
+
+    def given(array: np.ndarray) -> np.ndarray:
+        return array if rounded is None else array * (1 + ROUNDING * rounded.choice([-1, 0, 1], array.shape))
+
+    for parameter in [*state.layer.parameters(), *state.norm.parameters()] if rounded is not None else []:
+        parameter.data = un.tensor(given(parameter.detach().numpy()).astype(np.float32))
     run = program(state, case)
     if compiled:
         run = un.compile(run)
@@ -323,7 +334,8 @@ def outcome(case: dict[str, Any], compiled: bool) -> list[Any]:
     for call in range(case["calls"]):
         for module in (state.dropout, state.norm):
             module.train(case["training"] if call < 2 else not case["training"])
-        x = un.tensor(np.linspace(-1, 1 + call, ROWS * WIDTH, dtype=np.float32).reshape(ROWS, WIDTH))
+        values = given(np.linspace(-1, 1 + call, ROWS * WIDTH, dtype=np.float32).reshape(ROWS, WIDTH))
+        x = un.tensor(values.astype(np.float32))
         batch = Batch.make(call, case["mode"])
         result = run(x, batch)
         if case["ending"] == "gradient out":
@@ -353,16 +365,28 @@ cases = st.fixed_dictionaries(
 )
 
 
-def check(case: dict[str, Any]) -> None:
-    """Asserts that eager and compiled agree."""
+def check(case: dict[str, Any]) -> bool:
+    """Asserts that eager and compiled agree.
+
+    Returns:
+        Whether within the tolerance; otherwise they are no further apart than twice what rounding the start anew
+        makes of the eager program, which then says nothing about the compiler.
+    """
     eager, compiled = outcome(case, False), outcome(case, True)
     for a, b in zip(compiled, eager, strict=True):
         assert (a is None) == (b is None)
-        if a is not None:
-            assert a.dtype == b.dtype
-            np.testing.assert_allclose(a, b, **CLOSE)
+        assert a is None or (a.dtype, a.shape) == (b.dtype, b.shape)
     for a, b in zip(compiled[-2:], eager[-2:], strict=True):
         np.testing.assert_array_equal(a, b)  # as many random numbers, bit for bit
+    pairs = [(a, b) for a, b in zip(compiled, eager, strict=True) if a is not None]
+    if all(np.allclose(a, b, **CLOSE, equal_nan=True) for a, b in pairs):
+        return True
+    rounded = [outcome(case, False, np.random.default_rng(draw)) for draw in range(8)]
+    for place, (a, b) in enumerate(zip(compiled, eager, strict=True)):
+        if a is not None:
+            moved = np.max([np.abs(np.subtract(other[place], b, dtype=np.float64)) for other in rounded])
+            np.testing.assert_allclose(a, b, CLOSE["rtol"], max(CLOSE["atol"], 2 * moved))
+    return False
 
 
 def search(name: str, count: int) -> Counter[str]:
@@ -377,9 +401,10 @@ def search(name: str, count: int) -> Counter[str]:
     @settings(max_examples=count + count // 20, suppress_health_check=list(HealthCheck))
     @given(cases)
     def programs(case: dict[str, Any]) -> None:
-        check(case)
+        precise = check(case)
         if str(case) not in distinct:
             distinct.add(str(case))
+            seen["ill-conditioned"] += not precise
             seen.update([g for g, members in STATEMENTS.items() if not members.keys().isdisjoint(case["names"])])
             seen.update([*{*case["names"]}, case["ending"], "programs"])
         if len(distinct) % 20 == 0:
@@ -403,6 +428,7 @@ def test_five_hundred_random_programs_agree(name):
     seen = search(name, FULL)
     print(f"{name}: {seen['programs']} programs, {dict(seen)}")
     assert seen["programs"] >= FULL
+    assert seen["ill-conditioned"] <= max(2, FULL * ILL_CONDITIONED)
     if FULL >= 500:
         assert all(seen[ingredient] >= FULL / 5 for ingredient in STATEMENTS), seen
         assert all(seen[part] for part in (*BY_NAME, *ENDINGS)), seen

@@ -19,8 +19,8 @@ EXPECTED: list[Expected] = [
             "tensor_split",
             "nn.functional.one_hot",
         ),
-        "shapes of the results depend on values, which differ between the examples of a batch; torch.func refuses six of "
-        "them, and computes argwhere and bincount example by example if the shapes agree",
+        "shapes of the results depend on values, which differ between the examples of a batch; torch.func refuses "
+        "six of them, and computes argwhere and bincount example by example if the shapes agree",
         checks=("vmap",),
     ),
     Expected(
