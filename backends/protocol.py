@@ -69,10 +69,12 @@ __all__ = [
     "Place",
     "Pure",
     "ReverseLevel",
+    "SHAPE_BY_VALUE",
     "Section",
     "Slots",
     "Step",
     "Transforms",
+    "VALUE_ASKED",
     "by_direction",
     "cache",
     "device",
@@ -88,6 +90,14 @@ __all__ = [
 
 Place = device
 """The same class under another name, for :class:`Backend`, where ``device`` is a method."""
+
+SHAPE_BY_VALUE = "the result's shape depends on values, which differ between the examples of a batch"
+VALUE_ASKED = (
+    "a value was asked for inside un.func.vmap (x.item(), x.numpy(), `if x:`, print(x)), where a Tensor stands for "
+    "a whole batch of them; use un.where(condition, a, b) to choose between values, or move this line out of the "
+    "function"
+)
+"""What is said of ``vmap`` everywhere."""
 
 
 FAMILIES = (

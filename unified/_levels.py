@@ -21,7 +21,7 @@ from unified._dispatch import apply, depth, level_depths, wrap
 from unified._dtype import DType
 from unified._op import Mask, Op, backends_by_type
 from unified._tensor import Tensor
-from unified.backends.protocol import Backend, Native, Place
+from unified.backends.protocol import VALUE_ASKED, Backend, Native, Place
 from unified.errors import FunctionTransformError, UnifiedError, UnsupportedOpError
 
 
@@ -402,11 +402,7 @@ class LevelBackend:
     def to_numpy(self, native: Any) -> np.ndarray[Any, Any]:
         value = _open(native)
         if isinstance(value, Batched) and value.varies:
-            raise FunctionTransformError(
-                "a value was asked for inside un.func.vmap (x.item(), x.numpy(), `if x:`, print(x)), where a Tensor "
-                "stands for a whole batch of them; use un.where(condition, a, b) to choose between values, or move "
-                "this line out of the function"
-            )
+            raise FunctionTransformError(VALUE_ASKED)
         tensor: Tensor = value.inner
         array: np.ndarray[Any, Any] = backends_by_type[type(tensor._native)].to_numpy(tensor._native)
         return array

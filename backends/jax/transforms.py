@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from unified.backends.protocol import errors
+from unified.backends.protocol import SHAPE_BY_VALUE, errors
 
 
 def batched(function, op):
@@ -20,9 +20,7 @@ def batched(function, op):
         try:
             return jax.vmap(each)(*op.chosen(operands))
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
-            raise errors.FunctionTransformError(
-                "the result's shape depends on values, which differ between the examples of a batch"
-            ) from error
+            raise errors.FunctionTransformError(SHAPE_BY_VALUE) from error
 
     return batch
 

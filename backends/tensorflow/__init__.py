@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # oneDNN's and CUDA's notice
 import numpy as np
 import tensorflow as tf
 
-from unified.backends.protocol import Natives, errors
+from unified.backends.protocol import SHAPE_BY_VALUE, Natives, errors
 from unified.backends.tensorflow import autograd, bridges, layout, transforms
 from unified.backends.tensorflow import device as _device
 from unified.backends.tensorflow.compile import TensorFlowCompiler
@@ -46,9 +46,7 @@ class TensorFlowBackend:
 
     def implement(self, op, kind):
         if op.transform == "batched" and self.natives.has(self._root(op), "eager"):
-            raise errors.FunctionTransformError(
-                "the result's shape depends on values, which differ between the examples of a batch"
-            )
+            raise errors.FunctionTransformError(SHAPE_BY_VALUE)
         function = self._function(op)
         kernel = op.name in self.natives and not self.natives.has(op.name, "program")
         if kind is not _EAGER:

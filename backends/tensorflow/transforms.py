@@ -20,12 +20,22 @@ def batched(function, op):
             present[:] = [many, [r is not None for r in results]]
             return [tf.convert_to_tensor(r) for r in results if r is not None]
 
-        found = iter(tf.vectorized_map(each, op.chosen(operands), warn=False))
+        found = iter(_of_examples(each, op.chosen(operands)))
         many, there = present
         results = [next(found) if has else None for has in there]
         return results if many else results[0]
 
     return batch
+
+
+def _of_examples(each, operands):
+    """``each`` of every example, stacked. One by one if an example is empty: tf.vectorized_map infers a length that
+    it reshapes from the number of elements, which has no answer then."""
+    count = operands[0].shape[0]
+    if not count or all(0 not in operand.shape[1:] for operand in operands):
+        return tf.vectorized_map(each, operands, warn=False)
+    rows = [each([operand[place] for operand in operands]) for place in range(count)]
+    return [tf.stack(column) for column in zip(*rows, strict=True)]
 
 
 def pushforward(function, op):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor
 
-from unified.backends.protocol import Natives, errors
+from unified.backends.protocol import VALUE_ASKED, Natives, errors
 from unified.backends.torch import bridges
 from unified.backends.torch import device as _device
 from unified.backends.torch.autograd import TorchEngine
@@ -67,10 +67,7 @@ class TorchBackend:
     def to_numpy(self, native):
         if is_functorch_wrapped_tensor(native):
             if is_batchedtensor(native):
-                raise errors.FunctionTransformError(
-                    "a value was asked for inside un.func.vmap, where a Tensor stands for a whole batch of them; "
-                    "use un.where(condition, a, b) to choose between values, or move this line out of the function"
-                )
+                raise errors.FunctionTransformError(VALUE_ASKED)
             with self.engine.transforms.suspended():  # where unwrapping would wrap again
                 return self.to_numpy(get_unwrapped(native))
         if native.dtype is torch.bfloat16:

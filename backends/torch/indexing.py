@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._C._functorch import is_batchedtensor, is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from unified.backends.protocol import AxisKind, Natives
+from unified.backends.protocol import SHAPE_BY_VALUE, AxisKind, Natives, errors
 
 natives = Natives()
 
@@ -95,6 +95,8 @@ def narrow_at(input, dim, start, length):
 
 @natives
 def nonzero_positions(input):
+    if is_batchedtensor(input):
+        raise errors.FunctionTransformError(SHAPE_BY_VALUE)
     return torch.nonzero(input).to(torch.int32)
 
 

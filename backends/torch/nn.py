@@ -15,8 +15,7 @@ natives(
     linear=F.linear, silu=F.silu, elu=F.elu, selu=F.selu, celu=F.celu, leaky_relu=F.leaky_relu, hardtanh=F.hardtanh,
     relu6=F.relu6, softplus=F.softplus, mish=F.mish, hardswish=F.hardswish, hardsigmoid=F.hardsigmoid,
     logsigmoid=F.logsigmoid, softsign=F.softsign, glu=F.glu, group_norm=F.group_norm, rms_norm=F.rms_norm,
-    bilinear=torch.bilinear, native_layer_norm=torch.native_layer_norm, native_group_norm=torch.native_group_norm,
-    local_response_norm=F.local_response_norm,
+    bilinear=torch.bilinear, native_layer_norm=torch.native_layer_norm, local_response_norm=F.local_response_norm,
 )  # fmt: skip
 
 
@@ -35,19 +34,28 @@ def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, e
     running = [each for each in (running_mean, running_var) if each is not None]
     if any(len(each) != input.shape[1] for each in running):  # the kernel does not look
         raise ValueError("running statistics do not fit")
-    if len(running) < 2:
+    if not running:
         out, mean, inverse = torch.native_batch_norm(input, weight, bias, None, None, True, 0.0, eps)
         return out, None, None, mean, inverse
     operands = (input, running_mean, running_var, weight, bias)
-    if isinstance(input, FakeTensor) and _has_kernel(operands) and not isinstance(momentum, Tensor):
+    if (
+        len(running) == 2
+        and isinstance(input, FakeTensor)
+        and _has_kernel(operands)
+        and not isinstance(momentum, Tensor)
+    ):
         return torch.ops.unified.batch_norm(input.contiguous(), *operands[1:], momentum, eps)
     return _batch_norm(*operands, momentum, eps)
 
 
 def _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps):
-    out, mean, inverse, running_mean, running_var = torch.ops.aten._native_batch_norm_legit_functional(
-        input, weight, bias, running_mean, running_var, True, momentum, eps
+    """Of two running statistics; one that is not there is made up, and not returned."""
+    there = [running_mean is not None, running_var is not None]
+    made_up = input.new_zeros(input.shape[1]) if not all(there) else None
+    out, mean, inverse, *running = torch.ops.aten._native_batch_norm_legit_functional(
+        input, weight, bias, *[made_up if r is None else r for r in (running_mean, running_var)], True, momentum, eps
     )
+    running_mean, running_var = [r if is_there else None for r, is_there in zip(running, there, strict=True)]
     return out, running_mean, running_var, mean, inverse
 
 
@@ -119,8 +127,20 @@ torch.library.register_autograd(
 
 @natives
 def instance_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
-    mean, var = (None if each is None else each.clone() for each in (running_mean, running_var))
-    return F.instance_norm(input, mean, var, weight, bias, True, momentum, eps), mean, var
+    """As PyTorch composes it, but without writing to the running statistics, which examples of a batch may share."""
+    if running_mean is None and running_var is None:
+        return F.instance_norm(input, None, None, weight, bias, True, momentum, eps), None, None
+    count, channels = input.shape[:2]
+    repeated = [None if each is None else each.repeat(count) for each in (running_mean, running_var, weight, bias)]
+    flat = input.reshape(1, count * channels, *input.shape[2:])
+    out, *running, _, _ = _batch_norm(flat, *repeated, momentum, eps)
+    mean, var = [None if each is None else each.reshape(count, channels).mean(0) for each in running]
+    return out.reshape(input.shape), mean, var
+
+
+@natives
+def native_group_norm(input, weight, bias, batch, channels, size, groups, eps):
+    return torch.native_group_norm(input.contiguous(), weight, bias, batch, channels, size, groups, eps)
 
 
 @natives

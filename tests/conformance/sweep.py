@@ -43,8 +43,8 @@ PLAN = (
     Step("gradcheck", "", 1),
     Step("gradcheck", "complex128", 1),
     Step("gradgradcheck", "", 1),
-    Step("vmap", "", 2),
-    Step("jvp", "", 2),
+    Step("vmap", "", 8),
+    Step("jvp", "", 4),
 )  # fmt: skip
 """Everything that ``--all`` runs on each backend. Those with a seed are the second, independent draw; gradcheck's
 have finite differences as their oracle, and 64 bits by default."""

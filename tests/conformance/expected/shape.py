@@ -24,6 +24,19 @@ EXPECTED: list[Expected] = [
         checks=("vmap",),
     ),
     Expected(
+        ("cov", "narrow", "repeat_interleave", "index_put"),
+        "weights that are checked, or a start, counts or a mask that decide shapes, differ between the examples of a "
+        "batch; torch.func refuses too",
+        checks=("vmap",),
+        always=False,
+    ),
+    Expected(
+        ("bernoulli",),
+        "how much is drawn depends on the probabilities, so that examples cannot share their draws",
+        checks=("vmap",),
+        always=False,
+    ),
+    Expected(
         ("tensor_split",),
         "positions given as a tensor decide the shapes of the results, which a static program cannot have",
         checks=("compiled",),
