@@ -7,7 +7,12 @@ import shutil
 
 import numpy as np
 import torch
-from torch._C._functorch import get_unwrapped, is_batchedtensor, is_functorch_wrapped_tensor
+from torch._C._functorch import (
+    get_unwrapped,
+    is_batchedtensor,
+    is_functorch_wrapped_tensor,
+    peek_interpreter_stack,
+)  # fmt: skip
 
 from unified.backends.protocol import VALUE_ASKED, Natives, errors
 from unified.backends.torch import bridges
@@ -17,6 +22,15 @@ from unified.backends.torch.compile import TorchCompiler
 from unified.backends.torch.control_flow import TorchControlFlow
 from unified.backends.torch.dtype import FROM_NATIVE, to_native
 from unified.backends.torch.transforms import TorchTransforms
+
+
+def _below_levels(native):
+    """What a value in levels of functorch stands for, which must be one tensor."""
+    while is_functorch_wrapped_tensor(native):
+        if is_batchedtensor(native):
+            raise errors.FunctionTransformError(VALUE_ASKED)
+        native = get_unwrapped(native)
+    return native
 
 
 class TorchBackend:
@@ -65,11 +79,9 @@ class TorchBackend:
         return native
 
     def to_numpy(self, native):
-        if is_functorch_wrapped_tensor(native):
-            if is_batchedtensor(native):
-                raise errors.FunctionTransformError(VALUE_ASKED)
-            with self.engine.transforms.suspended():  # where unwrapping would wrap again
-                return self.to_numpy(get_unwrapped(native))
+        if peek_interpreter_stack() is not None:
+            with self.engine.transforms.suspended():  # where each call would wrap its result
+                return self.to_numpy(_below_levels(native))
         if native.dtype is torch.bfloat16:
             bits = native.detach().contiguous().view(torch.int16)  # numpy shares the memory, as for other dtypes
             return bits.numpy(force=True).view(FROM_NATIVE[torch.bfloat16].numpy)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from unified.backends.protocol import Natives
+from unified.backends.torch.transforms import pushing
 
 natives = Natives()
 
@@ -204,7 +205,7 @@ def causal_mask(query, key):
 
 @natives
 def attention(query, key, value, attn_mask, is_causal, scale, dropout_mask, dropout_scale):
-    if dropout_mask is None:
+    if dropout_mask is None and not pushing():
         return F.scaled_dot_product_attention(query, key, value, attn_mask, 0.0, is_causal, scale=scale)
     scores = (query * scale) @ key.transpose(-2, -1)
     if is_causal:
@@ -213,4 +214,7 @@ def attention(query, key, value, attn_mask, is_causal, scale, dropout_mask, drop
         scores = scores.masked_fill(~attn_mask, -torch.inf)
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return (torch._safe_softmax(scores, -1) * (dropout_mask * dropout_scale).to(scores.dtype)) @ value
+    weights = torch._safe_softmax(scores, -1)
+    if dropout_mask is not None:
+        weights = weights * (dropout_mask * dropout_scale).to(weights.dtype)
+    return weights @ value

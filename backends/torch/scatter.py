@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from unified.backends.protocol import Natives
+from unified.backends.protocol import Natives, errors
 from unified.backends.torch.indexing import long, source
+from unified.backends.torch.transforms import pushing
 
 natives = Natives()
 
 
 @natives
 def scatter_reduce(input, dim, index, src, reduce, include_self):
+    if reduce == "prod" and pushing():
+        raise errors.UnsupportedOpError("PyTorch pushes a tangent of 0 through a product; differentiate in reverse")
     return torch.scatter_reduce(input, dim, long(index), source(index, src), reduce, include_self=include_self)
 
 

@@ -114,6 +114,11 @@ class Reverse(_Level):
         return [None if native is None else self._wrap(functorch.unwrap_if_dead(native)) for native in found]
 
 
+def pushing():
+    """Whether a forward level is at work, for kernels that PyTorch pushes no tangent through."""
+    return forward_ad._current_level >= 0
+
+
 class TorchTransforms:
     """Satisfies ``protocol.Transforms``."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import torch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 import unified as un
 from unified._dispatch import wrap
@@ -20,9 +21,10 @@ def dtype_of(dtype: torch.dtype) -> DType:
 
 
 def array_of(tensor: torch.Tensor) -> np.ndarray:
-    if tensor.dtype is torch.bfloat16:
-        return tensor.to(torch.float32).numpy(force=True).astype(ml_dtypes.bfloat16)
-    return tensor.numpy(force=True)
+    with temporarily_clear_interpreter_stack():  # in a transform each call would wrap its result
+        if tensor.dtype is torch.bfloat16:
+            return tensor.to(torch.float32).numpy(force=True).astype(ml_dtypes.bfloat16)
+        return tensor.numpy(force=True)
 
 
 class Translator:
