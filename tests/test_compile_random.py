@@ -434,6 +434,25 @@ def test_five_hundred_random_programs_agree(name):
         assert all(seen[part] for part in (*BY_NAME, *ENDINGS)), seen
 
 
+@pytest.mark.parametrize(
+    "names, ending", [(["checkpoint", "fori"], "gradient out"), (["checkpoint", "switch"], "penalty")]
+)
+@pytest.mark.parametrize("name", ["jax", "tensorflow", pytest.param("torch", marks=pytest.mark.full)])
+def test_programs_that_were_wrong_once(name, second, ending):
+    """What a checkpoint ran on was held by the graph of a section; and the random state that it starts again from was
+    not the trace's."""
+    case = {
+        "names": ["mode", "checkpoint", second],
+        "ending": ending,
+        "optimizer": "sgd",
+        "mode": "cos",
+        "training": True,
+        "decay": True,
+    }
+    with un.backend(name):
+        assert check({**case, "twice": False, "calls": 2})
+
+
 def test_a_parameter_without_a_gradient_keeps_its_step_count_compiled(backend):
     """Skipped parameters have a count of their own, from whichever step they are skipped in."""
     used, idle = nn.Parameter(un.ones(2)), nn.Parameter(un.ones(2))

@@ -30,12 +30,13 @@ class TorchControlFlow:
                 [index, *operands],
             )
         taken = [_traced(branch, operands) for branch in branches]
-        return list(cond_op(index, taken[1], taken[0], tuple(operands)))
+        return _apart(cond_op(index, taken[1], taken[0], tuple(operands)))
 
     def while_loop(self, condition, body, carry, constants):
         operands = [*carry, *constants]
         goes_on, advance = _traced(condition, operands), _traced(body, operands)
-        return list(while_loop_op(lambda *given: goes_on(*given)[0], advance, tuple(_own(carry)), tuple(constants)))
+        loop = while_loop_op(lambda *given: goes_on(*given)[0], advance, tuple(_own(carry)), tuple(constants))
+        return _apart(loop)
 
     def scan(self, body, carry, xs, constants, length, reverse):
         count = len(carry)
@@ -50,7 +51,7 @@ class TorchControlFlow:
             return results if count else [carried[0].clone(), *results]
 
         start = _own(carry) if count else [torch.zeros((), dtype=torch.int32)]
-        results = list(scan_op(padded, start, given, tuple(constants)))
+        results = _apart(scan_op(padded, start, given, tuple(constants)))
         stacked = results[count or 1 :]
         return results[:count], [y.flip(0) for y in stacked] if reverse else stacked
 
@@ -68,7 +69,7 @@ class TorchControlFlow:
 
         start = (torch.zeros((), dtype=torch.int64), *_own(carry))
         results = while_loop_op(lambda trip, *_: trip < length, advance, start, (*xs, *constants))
-        return list(results[1:count])
+        return _apart(results[1:count])
 
 
 def _results(graph):
@@ -81,6 +82,12 @@ def _traced(section, natives):
     """The graph of a section at these shapes, its results copies."""
     with disable_proxy_modes_tracing():
         return trace(lambda given: _own(section(given)), natives)
+
+
+def _apart(results):
+    """Results of a higher-order op as tensors of their own: in a trace they are those that the section's graph keeps
+    as examples, and autograd would write into them, and the graph keep what is behind them."""
+    return [result.detach() for result in results]
 
 
 def _own(natives):

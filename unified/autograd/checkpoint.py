@@ -57,7 +57,7 @@ def checkpoint(
 
     kept = [snapshot(tensor) for tensor in leaves]
     rewound = [find(leaves[0].backend) for find in recomputed_state] if preserve_rng_state else []
-    start = [state._native for state in rewound]
+    start = [snapshot(state)._native for state in rewound]
 
     def again(arrived: Sequence[Native] = ()) -> list[Tensor]:
         args, kwargs = _structure.unflatten(call, _apart(kept, arrived))
