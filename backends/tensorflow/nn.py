@@ -68,14 +68,12 @@ def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, e
 
 
 def _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps):
-    over = list(range(input.shape.rank - 1))
     count = input.shape.num_elements() // input.shape[-1]
-    mean = tf.reduce_mean(input, over)
+    mean = tf.reduce_mean(input, list(range(input.shape.rank - 1)))
     centred = input - mean
-    var = tf.reduce_mean(centred * centred, over)
+    var = _summed(centred, centred) / count
     inverse = tf.math.rsqrt(var + eps)
-    out = centred * inverse
-    out = out if weight is None else out * weight
+    out = _scaled(centred, inverse if weight is None else inverse * weight)
     out = out if bias is None else out + bias
     unbiased = var * (count / max(count - 1, 1))
     return (
@@ -85,3 +83,22 @@ def _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps):
         mean,
         inverse,
     )
+
+
+@tf.custom_gradient
+def _summed(x, y):
+    """The sum of ``x * y`` over all dimensions but the last.
+
+    Of two halves: XLA's CPU hands a sum to a kernel that is five times as fast, but never the sum of a product.
+    """
+    over = list(range(x.shape.rank - 1))
+    if x.shape[0] % 2:
+        return tf.reduce_sum(x * y, over), lambda slope: (slope * y, slope * x)
+    (a, b), (c, d) = tf.split(x, 2), tf.split(y, 2)
+    return tf.reduce_sum(a * c + b * d, over), lambda slope: (slope * y, slope * x)
+
+
+@tf.custom_gradient
+def _scaled(x, scale):
+    """``x * scale``, of which the sum in the derivative is that of :func:`_summed`."""
+    return x * scale, lambda slope: (_scaled(slope, scale), _summed(slope, x))
