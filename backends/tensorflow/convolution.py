@@ -90,8 +90,8 @@ def _by_patches(rows, filters, strides, steps):
 def _product(rows, filters, strides, steps):
     """The convolution as a product of a row of patches a place and a row of kernel an output channel.
 
-    The first transpose undoes the one that made ``filters``. The kernel has a channel's taps side by side, the patches
-    a tap's channels; the smaller of the two is transposed.
+    The first transpose undoes the one that made ``filters``. The kernel has a channel's taps side by side, the
+    patches a tap's channels; the smaller of the two is transposed.
     """
     places, rank = _places(rows, filters, strides, steps), rows.shape.rank
     taps = math.prod(filters.shape[:-2])
@@ -104,7 +104,8 @@ def _product(rows, filters, strides, steps):
 
     channels, outputs = filters.shape[-2:]
     kernel = tf.transpose(filters, (rank - 1, rank - 2, *range(rank - 2)))
-    patches = tf.reshape(tf.concat([tap(index) for index in np.ndindex(*filters.shape[:-2])], -1), (-1, taps, channels))
+    patches = tf.concat([tap(index) for index in np.ndindex(*filters.shape[:-2])], -1)
+    patches = tf.reshape(patches, (-1, taps, channels))
     if patches.shape[0] < outputs:
         patches, columns = tf.transpose(patches, (0, 2, 1)), kernel
     else:

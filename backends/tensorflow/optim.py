@@ -27,7 +27,8 @@ def adam_update(composite, params, grads, means, squares, largest, numbers, deco
     if rest:
         found = _update(composite, [rows[place] for place in rest], numbers, decoupled)
         updated.update(zip(rest, found, strict=True))
-    return tuple(result for kind in zip(*[updated[place] for place in range(len(rows))], strict=True) for result in kind)
+    kinds = zip(*[updated[place] for place in range(len(rows))], strict=True)
+    return tuple(result for kind in kinds for result in kind)
 
 
 def _is_narrow(row):
