@@ -115,14 +115,18 @@ def test_gpt_refuses_what_it_cannot_place(backend: str) -> None:
         GPT(GPTConfig(vocabulary=10, width=30, layers=1, heads=4, context=8))
 
 
-@pytest.mark.parametrize("size", [8, 112], ids=["by patches", "directly"])
-def test_a_compiled_residual_block_is_pytorchs(backend: str, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "channels"),
+    [(4, 72), (8, 8), (112, 8)],
+    ids=["by fewer patches than channels", "by patches", "directly"],
+)
+def test_a_compiled_residual_block_is_pytorchs(backend: str, size: int, channels: int) -> None:
     """Programs move transposes of channels out of the way, and convolve by patches where the images are small."""
     un.manual_seed(0)
     draw = np.random.default_rng(0)
     x = draw.standard_normal((16, 6, size, size)).astype(np.float32)
-    model = BasicBlock(6, 8, 2)
-    twin = in_torch("resnet").BasicBlock(6, 8, 2)
+    model = BasicBlock(6, channels, 2)
+    twin = in_torch("resnet").BasicBlock(6, channels, 2)
     twin.load_state_dict(_weights(model))
 
     @un.compile

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +173,25 @@ def test_batch_norm_in_training_also_updates_the_running_statistics(backend: str
     for our, their in zip(ours, theirs, strict=True):
         close(our, their, "running statistic")
         assert not our.requires_grad
+
+
+@pytest.mark.parametrize("batch", [3, 4])
+def test_the_second_derivative_of_batch_norm(backend: str, batch: int) -> None:
+    values = normal(batch, 4, 3, 3), normal(4), normal(4), normal(batch, 4, 3, 3)
+
+    def penalty(library: Any, norm: Any, grad: Any, x: Any, w: Any, b: Any, direction: Any) -> list[Any]:
+        loss = (library.tanh(norm(x, None, None, w, b, training=True)) * direction).sum()
+        slopes = grad(loss, [x, w, b], create_graph=True)
+        sum((slope * slope).sum() for slope in slopes).backward()
+        return [x.grad, w.grad, b.grad]
+
+    ours = [un.tensor(value).requires_grad_() for value in values[:3]]
+    theirs = [torch.tensor(value, requires_grad=True) for value in values[:3]]
+    found = penalty(un, F.batch_norm, un.autograd.grad, *ours, un.tensor(values[3]))
+    expected = penalty(torch, TF.batch_norm, torch.autograd.grad, *theirs, torch.tensor(values[3]))
+    for mine, other in zip(found, expected, strict=True):
+        # float32 through two derivatives, of sums of up to 36 elements
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), 1e-3, 1e-4 * float(other.abs().max()))
 
 
 def test_batch_norm_in_evaluation(backend: str) -> None:

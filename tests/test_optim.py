@@ -297,3 +297,24 @@ def test_accumulated_gradients_are_those_of_the_large_batch(backend):
         optim.GradientAccumulator(optimizer, 0)
     with pytest.raises(errors.CompileError, match="outside"):
         un.compile(accumulator.step)()
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_of_kernels_beside_vectors(backend, amsgrad):
+    """A framework may update one with a narrow last dimension in another form."""
+    draw = np.random.default_rng(0)
+    values = [draw.standard_normal(shape).astype(np.float32) for shape in [(7,), (32, 16, 3, 3), (5, 4)]]
+    slopes = [[draw.standard_normal(value.shape).astype(np.float32) for value in values] for _ in range(3)]
+    mine = [un.tensor(value).requires_grad_() for value in values]
+    theirs = [torch.tensor(value, requires_grad=True) for value in values]
+    options = {"lr": 0.1, "weight_decay": 0.1, "amsgrad": amsgrad}
+    optimizer, reference = optim.AdamW(mine, **options), torch.optim.AdamW(theirs, **options)
+    compiled = un.compile(optimizer.step)
+    for place, given in enumerate(slopes):
+        for our, their, slope in zip(mine, theirs, given, strict=True):
+            our.grad, their.grad = un.tensor(slope), torch.tensor(slope)
+        compiled() if place else optimizer.step()
+        reference.step()
+    for our, their in zip(mine, theirs, strict=True):
+        # float32, updates of 0.1, one of which divides by a square root
+        np.testing.assert_allclose(our.detach().numpy(), their.detach().numpy(), 1e-5, 1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # oneDNN's and CUDA's notices on import
@@ -66,6 +67,8 @@ class TensorFlowBackend:
         if native is not None:  # a kernel refuses by itself what is not for it; a check at every call would cost more
             if self.natives.has(op.name, "unjitted"):
                 native = autograd.kept_from_xla(native)
+            if self.natives.has(op.name, "or composite"):
+                native = functools.partial(native, op.composite)
             return op.guard(native) if self.natives.has(op.name, "program") else native
         if op.composite is None:
             raise errors.UnsupportedOpError(f"{op.name} has no native on the tensorflow backend and no composite")

@@ -90,9 +90,11 @@ def _by_patches(rows, filters, strides, steps):
 def _product(rows, filters, strides, steps):
     """The convolution as a product of a row of patches a place and a row of kernel an output channel.
 
-    The first transpose undoes the one that made ``filters``; what is left is one within each output channel.
+    The first transpose undoes the one that made ``filters``. The kernel has a channel's taps side by side, the
+    patches a tap's channels; the smaller of the two is transposed.
     """
     places, rank = _places(rows, filters, strides, steps), rows.shape.rank
+    taps = math.prod(filters.shape[:-2])
 
     def tap(index):
         first = [place * step for place, step in zip(index, steps, strict=True)]
@@ -100,12 +102,16 @@ def _product(rows, filters, strides, steps):
         ends = [rows.shape[0], *last, rows.shape[-1]]
         return raw.StridedSlice(input=rows, begin=[0, *first, 0], end=ends, strides=[1, *strides, 1])
 
-    patches = tf.concat([tap(index) for index in np.ndindex(*filters.shape[:-2])], -1)
     channels, outputs = filters.shape[-2:]
     kernel = tf.transpose(filters, (rank - 1, rank - 2, *range(rank - 2)))
-    columns = tf.transpose(tf.reshape(kernel, (outputs, channels, -1)), (0, 2, 1))
-    columns = tf.reshape(columns, (outputs, -1))
-    out = tf.matmul(tf.reshape(patches, (-1, patches.shape[-1])), columns, transpose_b=True)
+    patches = tf.concat([tap(index) for index in np.ndindex(*filters.shape[:-2])], -1)
+    patches = tf.reshape(patches, (-1, taps, channels))
+    if patches.shape[0] < outputs:
+        patches, columns = tf.transpose(patches, (0, 2, 1)), kernel
+    else:
+        columns = tf.transpose(tf.reshape(kernel, (outputs, channels, taps)), (0, 2, 1))
+    patches, columns = tf.reshape(patches, (-1, taps * channels)), tf.reshape(columns, (outputs, -1))
+    out = tf.matmul(patches, columns, transpose_b=True)
     return tf.reshape(out, (rows.shape[0], *places, outputs))
 
 
