@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from unified.backends.protocol import cache, errors, held_elsewhere
 from unified.backends.torch import device
 from unified.backends.torch.dtype import to_native
+from unified.backends.torch.kernels import together
 from unified.backends.torch.layout import OPTIONS
 from unified.backends.torch.lowering import Lowering, inductor
 from unified.backends.torch.optim import UPDATE, update_in_place
@@ -226,9 +227,12 @@ def compiled(graph, natives, owned=range(0)):
     inductor("config")
     with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
-            run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # Dynamo looks within them
+            run = together()(
+                torch.compile(graph, fullgraph=True, dynamic=False, options=options)
+            )  # Dynamo looks within
         else:
-            run = torch._inductor.compile(graph, examples, options=options)
+            with together():
+                run = torch._inductor.compile(graph, examples, options=options)
 
     def program(natives):
         values = []
