@@ -227,9 +227,12 @@ def compiled(graph, natives, owned=range(0)):
     inductor("config")
     with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
-            run = together()(
-                torch.compile(graph, fullgraph=True, dynamic=False, options=options)
-            )  # Dynamo looks within
+            by_dynamo = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # it looks within them
+
+            @together()  # since it compiles at the first call
+            def run(*values):
+                return by_dynamo(*values)
+
         else:
             with together():
                 run = torch._inductor.compile(graph, examples, options=options)
