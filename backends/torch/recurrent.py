@@ -4,9 +4,9 @@ PyTorch writes a traced layer out step by step, and inductor would compile every
 an LSTM whole, but for inference only. So a layer is an opaque op in a program, its derivative another; both run the
 eager kernels. What autograd recorded of the forward pass waits for the derivative on a ticket, a tensor that
 the one returns and the other takes, and dies with it. Inductor cannot see it there, and writes to memory that no op
-reads later; so whatever was recorded is also a result of the one and an operand of the other. Where there is no
-kernel, within the levels of ``unified.func`` and under a derivative that is differentiated in a program, the layer
-is written out here.
+reads later; so whatever was recorded is also a result of the one and an operand of the other. An LSTM that oneDNN
+computes does without autograd: 5% of a training step. Where there is no kernel, within the levels of ``unified.func``
+and under a derivative that is differentiated in a program, the layer is written out here.
 """
 
 from __future__ import annotations
@@ -65,10 +65,15 @@ def _opaque(
 ) -> list[Tensor]:
     if not records:
         return _apart(_run(input, hx, weights, batch_sizes, mode, bidirectional))
-    kept = [_copy(each) for each in (input, *hx)]
-    recorded = outputs, _ = _record(kept, weights, batch_sizes, mode, bidirectional)
-    ticket = input.new_empty(1)
-    ticket.recorded = recorded
+    kept, ticket = [_copy(each) for each in (input, *hx)], input.new_empty(1)
+    if mode == "lstm" and batch_sizes is None and not bidirectional and _has_onednn(input, weights):
+        with torch.enable_grad():  # without it there is no workspace
+            *outputs, ticket.workspace = torch.ops.aten.mkldnn_rnn_layer.default(
+                kept[0], *weights, kept[1][0], kept[2][0], False, [], *_onednn_sizes(hx), True, False, False, True
+            )
+        outputs = [outputs[0], *[each[None] for each in outputs[1:]]]
+    else:
+        ticket.recorded = outputs, _ = _record(kept, weights, batch_sizes, mode, bidirectional)
     return [*_apart(outputs), *kept, ticket]
 
 
@@ -91,7 +96,14 @@ def _opaque_backward(
     cotangents: list[Tensor],
     ticket: Tensor,
 ) -> list[Tensor]:
-    recorded = ticket.__dict__.pop("recorded", None)
+    workspace, recorded = ticket.__dict__.pop("workspace", None), ticket.__dict__.pop("recorded", None)
+    if workspace is not None:
+        of_input, *of_weights, of_hidden, of_cell = torch.ops.aten.mkldnn_rnn_layer_backward.default(
+            kept[0], *weights, kept[1][0], kept[2][0], outputs[0], outputs[1][0], outputs[2][0],
+            cotangents[0], cotangents[1][0], cotangents[2][0],
+            False, *_onednn_sizes(cotangents[1:]), True, True, False, [], False, workspace,
+        )  # fmt: skip
+        return [each.contiguous() for each in (of_input, of_hidden[None], of_cell[None], *of_weights)]
     if recorded is None or not _same_memory(recorded, outputs, [*kept, *weights]):
         recorded = _record(kept, weights, batch_sizes, mode, bidirectional)  # a second backward pass through it
     with _recording():
@@ -101,6 +113,23 @@ def _opaque_backward(
 @_opaque_backward.register_fake
 def _(kept, weights, outputs, batch_sizes, mode, bidirectional, cotangents, ticket):
     return [each.new_empty(each.shape) for each in (*kept, *weights)]
+
+
+def _has_onednn(input, weights):
+    """Whether PyTorch takes oneDNN's kernels for an LSTM of these, which can be called past its autograd."""
+    return (
+        len(weights) == 4  # biases, and no projection
+        and input.device.type == "cpu"
+        and input.dtype is torch.float32
+        and input.numel() > 0
+        and torch.backends.mkldnn.is_available()
+        and torch._C._get_mkldnn_enabled()
+    )
+
+
+def _onednn_sizes(hx):
+    """The number that oneDNN has for an LSTM, the features of its state, and the layers."""
+    return 2, hx[0].shape[-1], 1
 
 
 @contextlib.contextmanager

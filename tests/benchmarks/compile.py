@@ -157,7 +157,7 @@ def _native_lstm(
 ) -> dict[str, Callable[[], Step]]:
     if framework == "torch":
         model = in_torch("lstm").LSTMClassifier(_TOKENS, _WIDTH, _WIDTH, _CLASSES)
-        return _native_torch(model, weights, batch, _CLASSES)
+        return native_training.with_recurrent(_native_torch(model, weights, batch, _CLASSES))
     x, y = batch
     if framework == "jax":
         import jax.numpy as jnp

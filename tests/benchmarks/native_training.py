@@ -34,6 +34,23 @@ def torch_steps(model: Any, loss: Callable[[Any], Any]) -> dict[str, Callable[[]
     return {"torch.compile(model)": lambda: step(model, True), "eager": lambda: step(model, False)}
 
 
+def with_recurrent(steps: dict[str, Callable[[], Step]]) -> dict[str, Callable[[], Step]]:
+    """``torch_steps`` of a model with a recurrent layer, and one that compiles the layer too.
+
+    ``torch.compile(model)`` leaves such a layer to the eager kernels, so that its first call compiles next to nothing;
+    with ``allow_rnn`` it writes the layer out step by step. Nobody would train so, for a step takes twice as long: it
+    is here for its first call, the only one of ``torch.compile`` that has compiled an LSTM.
+    """
+    import torch
+
+    def step() -> Step:
+        run = steps["torch.compile(model)"]()
+        within: Step = torch._dynamo.config.patch(allow_rnn=True)(run)
+        return within
+
+    return {**steps, "torch.compile(model), allow_rnn": step}
+
+
 def jax_step(loss: Callable[[Arrays, Arrays], tuple[Any, Arrays]], params: Arrays, state: Arrays) -> Step:
     """``loss(params, state)`` gives the loss and the next state; all that changes is donated."""
     import jax
