@@ -37,9 +37,9 @@ def torch_steps(model: Any, loss: Callable[[Any], Any]) -> dict[str, Callable[[]
 def with_recurrent(steps: dict[str, Callable[[], Step]]) -> dict[str, Callable[[], Step]]:
     """``torch_steps`` of a model with a recurrent layer, and one that compiles the layer too.
 
-    ``torch.compile(model)`` leaves such a layer to the eager kernels, so that its first call compiles next to nothing;
-    with ``allow_rnn`` it writes the layer out step by step. Nobody would train so, for a step takes twice as long: it
-    is here for its first call, the only one of ``torch.compile`` that has compiled an LSTM.
+    ``torch.compile(model)`` leaves such a layer to the eager kernels: its first call compiles next to nothing. With
+    ``allow_rnn`` it writes the layer out step by step. Nobody would train so, for a step takes twice as long; it is
+    here for its first call, the only one of ``torch.compile`` after which an LSTM is compiled.
     """
     import torch
 
