@@ -23,9 +23,8 @@ from torch.utils._pytree import tree_leaves
 from unified.backends.protocol import cache, errors, held_elsewhere
 from unified.backends.torch import device
 from unified.backends.torch.dtype import to_native
-from unified.backends.torch.kernels import together
 from unified.backends.torch.layout import OPTIONS
-from unified.backends.torch.lowering import Lowering, inductor
+from unified.backends.torch.lowering import Lowering, inductor, together
 from unified.backends.torch.optim import UPDATE, update_in_place
 
 _HALVES = (torch.bfloat16, torch.float16)
