@@ -208,6 +208,26 @@ def test_other_backends_refuse_another_platform(name):
         un.compile(lambda x: x).lower(un.ones(3), platform="tpu")
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_torch_compiles_the_kernels_of_a_program_together(monkeypatch, broken):
+    """In one source, and each alone where the C++ compiler does not take that."""
+    lowering = importlib.import_module("unified.backends.torch.lowering")
+    original, counts = lowering._joined, []
+
+    def joined(kernels, loaders):
+        counts.append(len(kernels))
+        return original(kernels, loaders) + ("\n#error" if broken else "")
+
+    def function(x):
+        return ((x.sin() @ x).cos() @ x).tanh()
+
+    monkeypatch.setattr(lowering, "_joined", joined)
+    with un.backend("torch"):
+        x = un.randn(17, 17)
+        np.testing.assert_allclose(un.compile(function)(x).numpy(), function(x).numpy(), 1e-4, 1e-5)
+    assert counts == [3]
+
+
 def test_the_peak_of_a_sequence_of_steps():
     chain = [Step(4, []), Step(8, [0]), Step(2, [1]), Step(8, [2]), Step(1, [3])]
     assert peak(chain, [0], [4]) == 4 + 8 + 2

@@ -13,6 +13,7 @@ import torch
 from torch.nn.utils import rnn as torch_rnn
 
 import unified as un
+import unified.nn.functional as F
 from unified import nn
 from unified.nn.utils import rnn
 
@@ -259,6 +260,27 @@ def test_a_compiled_step_is_the_eager_one(backend: str, cls: str, options: dict)
         losses.append([step().item() for _ in range(3)])
     np.testing.assert_allclose(losses[0], losses[1], 1e-5)
     assert losses[0][2] != losses[0][0]
+
+
+@pytest.mark.parametrize("scale", [None, pytest.param(0.5, marks=pytest.mark.full)], ids=["own", "computed weights"])
+@pytest.mark.parametrize(
+    "cls", ["LSTM", pytest.param("GRU", marks=pytest.mark.full), pytest.param("RNN", marks=pytest.mark.full)]
+)
+def test_compiled_gradients_are_those_of_the_eager_step(backend: str, cls: str, scale: float | None) -> None:
+    """Of a program that writes to memory again between the layer and its derivative."""
+    embedding, layer, head = nn.Embedding(5, 3), getattr(nn, cls)(3, 4), nn.Linear(4, 2)
+    tokens = un.tensor(np.random.default_rng(0).integers(0, 5, (6, 2)).astype(np.int32))
+    parameters = {**dict(layer.named_parameters()), "embedding": embedding.weight, "head": head.weight}
+
+    def gradients(tokens):
+        weights = {name: value if scale is None else value * scale for name, value in layer.named_parameters()}
+        output, _ = un.func.functional_call(layer, weights, (embedding(tokens),))
+        loss = F.cross_entropy(head(output.mean(0)), un.arange(2))
+        return un.autograd.grad(loss, list(parameters.values()))
+
+    found, expected = un.compile(gradients)(tokens), gradients(tokens)
+    for name, ours, theirs in zip(parameters, found, expected, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), 1e-4, 1e-7, err_msg=name)  # float32 over 6 steps
 
 
 def test_compiled_with_packing_inside(backend: str) -> None:

@@ -24,7 +24,7 @@ from unified.backends.protocol import cache, errors, held_elsewhere
 from unified.backends.torch import device
 from unified.backends.torch.dtype import to_native
 from unified.backends.torch.layout import OPTIONS
-from unified.backends.torch.lowering import Lowering, inductor
+from unified.backends.torch.lowering import Lowering, inductor, together
 from unified.backends.torch.optim import UPDATE, update_in_place
 
 _HALVES = (torch.bfloat16, torch.float16)
@@ -226,9 +226,15 @@ def compiled(graph, natives, owned=range(0)):
     inductor("config")
     with torch.no_grad():
         if any(isinstance(node.target, HigherOrderOperator) for node in graph.graph.nodes):
-            run = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # Dynamo looks within them
+            by_dynamo = torch.compile(graph, fullgraph=True, dynamic=False, options=options)  # it looks within them
+
+            @together()  # since it compiles at the first call
+            def run(*values):
+                return by_dynamo(*values)
+
         else:
-            run = torch._inductor.compile(graph, examples, options=options)
+            with together():
+                run = torch._inductor.compile(graph, examples, options=options)
 
     def program(natives):
         values = []

@@ -7,8 +7,13 @@ that of the graph in its own order: upper bounds, since inductor fuses operation
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
+import math
 import os
+import re
+from typing import NamedTuple
 from unittest import mock
 
 import torch
@@ -130,3 +135,101 @@ def _is_alias(node):
         return True
     schema = getattr(node.target, "_schema", None)
     return schema is not None and any(result.alias_info is not None for result in schema.returns)
+
+
+# ---- inductor's C++ kernels --------------------------------------------------------------------------------------
+
+# Inductor runs the C++ compiler once a kernel, and nearly all of such a run is its start: of 0.48 s of CPU, 0.28 read
+# the header and 0.06 link. So the kernels of a program are put into one source, each in a namespace with inductor's
+# Python binding of its own, and are loaded from one library. On a machine of many cores there are several sources.
+
+_FEWEST, _MOST = 8, 48
+"""How many kernels are worth a source, and how many are in one at most."""
+
+
+class _Kernel(NamedTuple):
+    """One that is not compiled yet."""
+
+    argument_types: list
+    source: str
+
+
+@contextlib.contextmanager
+def together():
+    """Within, what inductor compiles has its kernels in few sources. Another thread's may or may not have."""
+    module = inductor("async_compile")
+    module.AsyncCompile = _compiler()  # which the program's code imports when it is loaded
+    try:
+        yield
+    finally:
+        module.AsyncCompile = _compiler().__base__
+
+
+@functools.cache
+def _compiler():
+    """Inductor's own, which takes a kernel down and compiles when it is told to wait for all of them."""
+    original, threads = inductor("async_compile").AsyncCompile, inductor("async_compile").get_compile_threads
+
+    class Together(original):
+        def cpp_pybinding(self, argtypes, source_code):
+            return _Kernel(argtypes, source_code)
+
+        def wait(self, scope):
+            names = [name for name, value in scope.items() if isinstance(value, _Kernel)]
+            size = min(_MOST, max(_FEWEST, math.ceil(len(names) / threads())))
+            batches = [names[start : start + size] for start in range(0, len(names), size)]
+            submit = self.submit if threads() > 1 else None
+            loads = [_load([scope[name] for name in batch], submit) for batch in batches]
+            for batch, load in zip(batches, loads, strict=True):
+                try:
+                    kernels = load()
+                except inductor("exc").CppCompileError:  # of names that meet, or for want of memory
+                    kernels = [original.cpp_pybinding(self, *scope[name]) for name in batch]
+                scope.update(zip(batch, kernels, strict=True))
+            super().wait(scope)
+
+    return Together
+
+
+def _load(kernels, submit):
+    """Starts compiling; the function that waits for it and gives the kernels as Python functions."""
+    loaders = [_loader(number) for number in range(len(kernels))]
+    compiled = loaders[0].load_async(_joined(kernels, loaders), "cpu", submit_fn=submit)
+
+    def load():
+        library = compiled()
+        modules = [loader._load_library_inner(library.__file__, library.key) for loader in loaders]
+        return [getattr(module, loader.entry_function) for module, loader in zip(modules, loaders, strict=True)]
+
+    return load
+
+
+@functools.cache
+def _loader(number):
+    """Inductor's loader of a kernel that has a number."""
+    unnumbered = inductor("codecache").CppPythonBindingsCodeCache
+    return type("NumberedKernel", (unnumbered,), {"entry_function": f"kernel_{number}"})
+
+
+def _joined(kernels, loaders):
+    """One source. Every kernel is called ``kernel`` in its own."""
+    parts = []
+    for kernel, loader in zip(kernels, loaders, strict=True):
+        types = [each.replace("const ", "") for each in kernel.argument_types]
+        arguments = ", ".join(f"parse_arg<{each}>(args, {place})" for place, each in enumerate(types))
+        binding = loader.suffix_template.format(
+            arg_len=len(types),
+            call_entry_func=loader.call_entry_function.format(arguments),
+            entry_func=loader.entry_function,
+            extra_parse_arg=loader.extra_parse_arg,
+        )
+        name = loader.entry_function
+        parts.append(
+            f"#define kernel {name}\nnamespace {name}_alone {{\n{kernel.source}\n{binding}\n}}\n#undef kernel"
+        )
+    text = "\n".join(parts)
+    included = dict.fromkeys(line.strip() for line in _INCLUDE.findall(text))  # outside of any namespace
+    return "\n".join(["#define PY_SSIZE_T_CLEAN", *included, _INCLUDE.sub("", text)])
+
+
+_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b.*$", re.MULTILINE)

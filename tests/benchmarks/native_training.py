@@ -11,15 +11,20 @@ Step = Callable[[], float]
 Arrays = dict[str, Any]
 
 
-def torch_steps(model: Any, loss: Callable[[Any], Any]) -> dict[str, Callable[[], Step]]:
-    """``loss`` of a model; the update is PyTorch's fused kernel, outside of what is compiled."""
+def torch_steps(model: Any, loss: Callable[[Any], Any], recurrent: bool = False) -> dict[str, Callable[[], Step]]:
+    """``loss`` of a model; the update is PyTorch's fused kernel, outside of what is compiled.
+
+    ``torch.compile`` leaves a recurrent layer to the eager kernels: its first call compiles next to nothing. With
+    ``allow_rnn`` it writes the layer out step by step. Nobody would train so, for a step takes twice as long; it is
+    here for its first call, the only one of ``torch.compile`` after which an LSTM is compiled.
+    """
     import copy
 
     import torch
 
-    def step(original: Any, compiled: bool) -> Step:
-        own = copy.deepcopy(original)
-        called = torch.compile(own) if compiled else own
+    def step(compiled: Callable[[Any], Any]) -> Step:
+        own = copy.deepcopy(model)
+        called = compiled(own)
         optimizer = torch.optim.AdamW(own.parameters(), LR, BETAS, EPS, DECAY, fused=True)
 
         def run() -> float:
@@ -31,7 +36,15 @@ def torch_steps(model: Any, loss: Callable[[Any], Any]) -> dict[str, Callable[[]
 
         return run
 
-    return {"torch.compile(model)": lambda: step(model, True), "eager": lambda: step(model, False)}
+    def whole() -> Step:
+        torch._dynamo.reset()  # it would take what the other has compiled of the same code
+        run: Step = torch._dynamo.config.patch(allow_rnn=True)(step(torch.compile))
+        return run
+
+    steps = {"torch.compile(model)": lambda: step(torch.compile), "eager": lambda: step(lambda own: own)}
+    if recurrent:
+        steps["torch.compile(model), allow_rnn"] = whole
+    return steps
 
 
 def jax_step(loss: Callable[[Arrays, Arrays], tuple[Any, Arrays]], params: Arrays, state: Arrays) -> Step:
