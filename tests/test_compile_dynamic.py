@@ -87,6 +87,19 @@ class Decaying(nn.Module):
         return self.layer(states[:, -1])
 
 
+class Normalized(nn.Module):
+    """Batch norm, whose statistics are those of the real places, running ones too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(20, 6)
+        self.norm = nn.BatchNorm1d(6)
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, tokens):
+        return self.layer(self.norm(self.embedding(tokens).transpose(1, 2)).relu().mean(-1))
+
+
 def language_model() -> GPT:
     return GPT(GPTConfig(vocabulary=20, width=8, layers=1, heads=2, context=256))
 
@@ -103,6 +116,7 @@ MODELS = {
     "classifier": (Classifier, class_loss),
     "convolution": (Convolutional, class_loss),
     "recurrence": (Decaying, class_loss),
+    "batch norm": (Normalized, class_loss),
     "gpt": (language_model, token_loss),
 }
 
@@ -147,6 +161,8 @@ def test_training_steps_see_no_padding(backend, name):
         close(runs[1][1](tokens, targets), runs[0][1](tokens, targets))
         for ours, theirs in zip(runs[1][0].parameters(), runs[0][0].parameters(), strict=True):
             close(ours.grad, theirs.grad)
+            close(ours, theirs)
+        for ours, theirs in zip(runs[1][0].buffers(), runs[0][0].buffers(), strict=True):
             close(ours, theirs)
     assert programs(runs[1][1]) == 1
 
@@ -305,7 +321,10 @@ CASES = {
         F.conv1d(x.transpose(1, 2), un.ones(2, 4, 2)).sum(-1),
         F.conv2d(x.unsqueeze(1), un.ones(1, 1, 3, 3), padding=(2, 1)),
     ),
-    "norms": lambda x: (F.layer_norm(x, (4,)), F.rms_norm(x, (4,))),
+    "norms": lambda x: (
+        F.layer_norm(x, (4,)), F.rms_norm(x, (4,)), F.batch_norm(x.transpose(1, 2), None, None, training=True),
+        F.batch_norm(x.transpose(0, 1), un.zeros(3), un.ones(3), training=True), F.instance_norm(x),
+    ),
     "joining": lambda x: (
         un.cat([x, x * 2], -1), un.cat([un.ones(3, 1, 4), x], 1).sum(1), un.stack([x, -x]), x.chunk(2, -1)[1],
     ),

@@ -6,7 +6,7 @@ from unified._dispatch import composite
 from unified._tensor import Tensor
 from unified.errors import ArgumentError
 from unified.nn.functional import _checks
-from unified.ops.elementwise import Operand, Scalar, rsqrt
+from unified.ops.elementwise import Operand, Scalar, clamp, rsqrt
 from unified.ops.shape import pad
 
 
@@ -46,7 +46,8 @@ def batch_norm_train(
     inverse = rsqrt(var + eps)
     scale = None if weight is None else _per_channel(weight, input)
     shift = None if bias is None else _per_channel(bias, input)
-    unbiased = var * (count / max(count - 1, 1))
+    others = max(count - 1, 1) if isinstance(count, int) else clamp(count - 1, min=1)  # the length is a dynamic one
+    unbiased = var * (count / others)
     return (  # type: ignore[return-value]
         _affine(centred, _per_channel(inverse, input), scale, shift),
         None if running_mean is None else running_mean + momentum * (mean - running_mean),
