@@ -175,6 +175,21 @@ def test_batch_norm_in_training_also_updates_the_running_statistics(backend: str
         assert not our.requires_grad
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_batch_norm_in_half_precision(backend: str, kind: str) -> None:
+    x, w = normal(4, 3, 5, 5), normal(3)
+    given = [torch.tensor(value).to(getattr(torch, kind)) for value in (x, w, w)]
+    ours = [un.tensor(value).to(getattr(un, kind)) for value in (x, w, w)]
+    statistics = torch.zeros(3, dtype=given[0].dtype), torch.ones(3, dtype=given[0].dtype)
+    mine = un.zeros(3).to(ours[0].dtype), un.ones(3).to(ours[0].dtype)
+    expected = TF.batch_norm(given[0], *statistics, given[1], given[2], training=True)
+    found = F.batch_norm(ours[0], *mine, ours[1], ours[2], training=True)
+    for our, their in [(found, expected), *zip(mine, statistics, strict=True)]:
+        assert our.dtype.name == kind
+        eps = torch.finfo(given[0].dtype).eps  # of two terms of about 1, which PyTorch may round before it adds them
+        np.testing.assert_allclose(our.to(un.float32).numpy(), their.float().numpy(), 2 * eps, eps)
+
+
 @pytest.mark.parametrize("batch", [3, 4])
 def test_the_second_derivative_of_batch_norm(backend: str, batch: int) -> None:
     values = normal(batch, 4, 3, 3), normal(4), normal(4), normal(batch, 4, 3, 3)

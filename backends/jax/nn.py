@@ -49,6 +49,12 @@ def causal_mask(query, key):
 
 @natives
 def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
+    if input.dtype.itemsize < 4:  # half precision is summed in float32, as by PyTorch's kernels
+        given = (input, running_mean, running_var, weight, bias)
+        wide = [None if each is None else each.astype(jnp.float32) for each in given]
+        kinds = [each if each is None else each.dtype for each in (input, running_mean, running_var, input, input)]
+        found = batch_norm_train(*wide, momentum, eps)
+        return tuple(r if r is None else r.astype(kind) for r, kind in zip(found, kinds, strict=True))
     last = input.transpose(0, *range(2, input.ndim), 1)
     over = tuple(range(last.ndim - 1))
     count = input.size // input.shape[1]

@@ -60,7 +60,13 @@ def causal_mask(query, key):
 
 @natives.having("program")
 def batch_norm_train(input, running_mean, running_var, weight, bias, momentum, eps):
-    """The composite, channels last as the convolution before it."""
+    """The composite, channels last as the convolution before it; half precision in float32, as PyTorch's kernels."""
+    if input.dtype.size < 4:
+        given = (input, running_mean, running_var, weight, bias)
+        wide = [None if each is None else tf.cast(each, tf.float32) for each in given]
+        kinds = [each if each is None else each.dtype for each in (input, running_mean, running_var, input, input)]
+        found = batch_norm_train(*wide, momentum, eps)
+        return tuple(r if r is None else tf.cast(r, kind) for r, kind in zip(found, kinds, strict=True))
     if input.shape.rank < 3:
         return _batch_norm(input, running_mean, running_var, weight, bias, momentum, eps)
     out, *rest = _batch_norm(layout.last(input), running_mean, running_var, weight, bias, momentum, eps)
