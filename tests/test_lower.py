@@ -208,20 +208,26 @@ def test_other_backends_refuse_another_platform(name):
         un.compile(lambda x: x).lower(un.ones(3), platform="tpu")
 
 
-@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("broken", ["", "source", "library"])
 def test_torch_compiles_the_kernels_of_a_program_together(monkeypatch, broken):
-    """In one source, and each alone where the C++ compiler does not take that."""
+    """In one source, and each alone where the C++ compiler does not take that, or its result was cut short."""
     lowering = importlib.import_module("unified.backends.torch.lowering")
     original, counts = lowering._joined, []
 
     def joined(kernels, loaders):
         counts.append(len(kernels))
-        return original(kernels, loaders) + ("\n#error" if broken else "")
+        return original(kernels, loaders) + ("\n#error" if broken == "source" else "")
+
+    def cut_short() -> None:
+        raise ImportError("file too short")
 
     def function(x):
         return ((x.sin() @ x).cos() @ x).tanh()
 
     monkeypatch.setattr(lowering, "_joined", joined)
+    if broken == "library":
+        load = lowering._load
+        monkeypatch.setattr(lowering, "_load", lambda *given: load(*given) and cut_short)
     with un.backend("torch"):
         x = un.randn(17, 17)
         np.testing.assert_allclose(un.compile(function)(x).numpy(), function(x).numpy(), 1e-4, 1e-5)

@@ -183,7 +183,7 @@ def _compiler():
             for batch, load in zip(batches, loads, strict=True):
                 try:
                     kernels = load()
-                except inductor("exc").CppCompileError:  # of names that meet, or for want of memory
+                except (inductor("exc").CppCompileError, ImportError):  # names that meet; a file that was cut short
                     kernels = [original.cpp_pybinding(self, *scope[name]) for name in batch]
                 scope.update(zip(batch, kernels, strict=True))
             super().wait(scope)
