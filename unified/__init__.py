@@ -27,6 +27,7 @@ from unified._dtype import (
 from unified._selection import available_backends, backend, get_backend, set_backend
 from unified._size import Size
 from unified._tensor import Tensor
+from unified.amp import autocast, get_autocast_dtype, is_autocast_enabled
 from unified.autograd import (
     checkpoint,
     custom_op,
@@ -70,7 +71,7 @@ from unified import fft, linalg, masked, nn, optim, signal, special, utils  # is
 from unified import func  # isort: skip
 from unified.func import vmap
 
-from unified import io  # isort: skip
+from unified import amp, io  # isort: skip
 from unified import debug  # isort: skip
 from unified import interop  # isort: skip
 from unified.interop import from_dlpack

@@ -8,8 +8,10 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 import functools
+import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
@@ -68,6 +70,8 @@ def wrap(native: Native) -> Tensor:
 
 def apply(op: Op, args: Sequence[Any]) -> Any:
     """The general path: any mixture of operands, recording on the tape and telling the tracer."""
+    if grad_mode.autocast is not None:
+        return grad_mode.autocast.apply(op, args)
     tracer = tracing()
     if tracer is not None and tracer.padding is not None:
         return tracer.padding.apply(op, args)
@@ -289,17 +293,28 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
 
     def lifted(*natives: Any) -> Any:
         values = [rewrap(p, v) for p, v in zip(parameters, natives, strict=True)]
-        tracer = _caller.namespace["tracer"]
-        _caller.namespace["tracer"] = None
-        try:
-            result = body(*values[:split], **dict(zip(names, values[split:], strict=True)))
-        finally:
-            _caller.namespace["tracer"] = tracer
+        keywords = dict(zip(names, values[split:], strict=True))
+        if _caller.namespace["tracer"] is None:
+            result = body(*values[:split], **keywords)
+        else:
+            with _alone():
+                result = body(*values[:split], **keywords)
         if isinstance(result, _tensor_class):
             return result._native
         return [None if r is None else r._native for r in result]
 
     return lifted
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody traces or hears in the block what ops in this thread do, nor casts what they take."""
+    before = grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast
+    grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast = True, None, None, None
+    try:
+        yield
+    finally:
+        grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast = before
 
 
 class Epoch:
@@ -345,7 +360,7 @@ def padding() -> Any:
 def tracing() -> Tracer | None:
     """The tracer at work in this thread, or None."""
     tracer = cast("Tracer | None", _caller.namespace["tracer"])
-    return tracer if tracer is not None and tracer.applies() else None
+    return tracer if tracer is not None and tracer.applies() and not grad_mode.lifted else None
 
 
 class _Idle:
@@ -360,6 +375,8 @@ class _Idle:
 
 
 _idle = cast(Tracer, _Idle())
+_listening: set[int] = set()
+"""The threads in which somebody wants to hear of ops."""
 
 
 def tell_accessed(to: Callable[[Any], None] | None) -> None:
@@ -374,16 +391,28 @@ def tell_computed(to: Callable[[str, Any, str | None], None] | None) -> None:
     _listen()
 
 
+def set_autocast(state: Any) -> None:
+    """Sends each op in this thread through ``state.apply(op, args)`` from now on; None ends it."""
+    grad_mode.autocast = state
+    _listen()
+
+
 def _listen() -> None:
-    """Sends calls the general way while somebody listens there."""
-    heard = grad_mode.accessed is not None or grad_mode.computed is not None
-    if _caller.namespace["tracer"] is (None if heard else _idle):
-        _caller.namespace["tracer"] = _idle if heard else None
+    """Sends calls the general way while somebody listens there, in whichever thread."""
+    thread = threading.get_ident()
+    if grad_mode.accessed is None and grad_mode.computed is None and grad_mode.autocast is None:
+        _listening.discard(thread)
+    else:
+        _listening.add(thread)
+    if _caller.namespace["tracer"] in (None, _idle):
+        _caller.namespace["tracer"] = _idle if _listening else None
 
 
 def set_tracer(tracer: Tracer | None) -> Tracer | None:
     """Installs ``tracer`` and returns the one it replaces."""
     previous = cast("Tracer | None", _caller.namespace["tracer"])
+    if tracer is None or tracer is _idle:
+        tracer = _idle if _listening else None
     _caller.namespace["tracer"] = tracer
     return previous
 

@@ -202,3 +202,12 @@ def drop_gradients(params: Iterable[Any], set_to_none: bool) -> None:
             param.grad = None
         elif param.grad is not None:
             param.grad = param.grad.detach().zeros_like()
+
+
+def rebind_all(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Gives each Tensor of one backend the value beside it, as in-place methods do."""
+    engine, tracer = engine_of(tensors[0]), tracing()
+    for tensor, value in zip(tensors, values, strict=True):
+        if tracer is not None:
+            tracer.touch(tensor)
+        engine.rebind(tensor, value)

@@ -1,9 +1,12 @@
-"""The one switch of whether ops record, for the tape and for every engine that a backend brings."""
+"""The one switch of whether ops record, for the tape and for every engine that a backend brings; and autocast's."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
+from unified._dispatch import set_autocast
 from unified._tape import grad_mode
 from unified.backends import registry
 from unified.backends.protocol import Engine
@@ -38,3 +41,14 @@ class recording(contextlib.ContextDecorator):  # noqa: N801  (reads as a stateme
 
     def _recreate_cm(self) -> recording:
         return recording(self._enabled)  # as a decorator, one a call
+
+
+@contextlib.contextmanager
+def casting(state: Any) -> Iterator[None]:
+    """``state`` casts the operands of ops in the block, in this thread, for what runs again as it did before."""
+    previous = grad_mode.autocast
+    set_autocast(state)
+    try:
+        yield
+    finally:
+        set_autocast(previous)

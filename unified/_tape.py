@@ -28,6 +28,10 @@ class _Modes(threading.local):
     """Told of each Tensor that an op takes, while a GradientTape wants to know."""
     computed: Callable[[str, Any, str | None], None] | None = None
     """Told of each op's name and native results, with the line that recorded it in a backward pass."""
+    autocast: Any = None
+    """What casts the operands of ops before they are computed, see ``amp``; else None."""
+    lifted: bool = False
+    """Whether a composite's body runs, whose ops are parts of one that was traced and heard already."""
     uncompiled: bool = False
     """Whether compiled functions run as plain Python."""
 

@@ -9,6 +9,8 @@ from unified import _structure
 from unified._custom import placed, recomputed_state, snapshot, state_of
 from unified._dispatch import backends_by_type
 from unified._engine import engine_of
+from unified._recording import casting
+from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Native
 
@@ -58,11 +60,12 @@ def checkpoint(
     kept = [snapshot(tensor) for tensor in leaves]
     rewound = [find(leaves[0].backend) for find in recomputed_state] if preserve_rng_state else []
     start = [snapshot(state)._native for state in rewound]
+    casts = grad_mode.autocast
 
     def again(arrived: Sequence[Native] = ()) -> list[Tensor]:
         args, kwargs = _structure.unflatten(call, _apart(kept, arrived))
         outputs: list[Tensor] = []
-        with state_of(rewound, start):
+        with state_of(rewound, start), casting(casts):
             _structure.flatten(function(*args, **kwargs), outputs)
         return outputs
 

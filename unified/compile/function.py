@@ -100,7 +100,8 @@ class CompiledFunction(Inspected):
         if recorded and leaves:
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
-        modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
+        casts = () if grad_mode.autocast is None else grad_mode.autocast.key
+        modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed, casts)
         signatures = tuple([signature(leaf._native) for leaf in leaves])
         key = Key(backend.name, call, signatures, numbers, requires, modes, padded, same_tensors(leaves))
         entries = self._entries.get(key)
@@ -162,7 +163,7 @@ class CompiledFunction(Inspected):
                 return f"{places[position]} changed from {_words(old)} to {_words(new)}{_dimension(old, new)}"
         for what, before, now in zip(_MODES, latest.modes, key.modes, strict=True):
             if before != now:
-                return f"{what} changed from {before} to {now}"
+                return f"{what} changed from {_mode(before)} to {_mode(now)}"
         for position, (before, now) in enumerate(zip(latest.requires, key.requires, strict=True)):
             if before is not now:
                 return f"requires_grad of {places[position]} changed from {before} to {now}"
@@ -201,7 +202,17 @@ class Key(NamedTuple):
     same: tuple[int, ...]
 
 
-_MODES = ("the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check")
+_MODES = (
+    "the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check",
+    "autocast",
+)  # fmt: skip
+
+
+def _mode(value: Any) -> Any:
+    """A mode in words; autocast's is pairs of a device type and a dtype."""
+    if not isinstance(value, tuple):
+        return value
+    return ", ".join(f"{dtype} on {kind}" for kind, dtype in value) or "none"
 
 
 def _bucket(old: Padded | None, new: Padded | None) -> str:

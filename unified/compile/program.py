@@ -11,7 +11,7 @@ from unified import _structure as structure
 from unified._dispatch import wrap
 from unified._engine import engine_of
 from unified._length import Length
-from unified._recording import recording
+from unified._recording import casting, recording
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
@@ -256,7 +256,7 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
 
 def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish], list[Any]]:
     """What a :class:`Program` runs: groups are the arguments, the state that changes, the state that is read."""
-    recorded, requires = grad_mode.enabled, request.requires
+    recorded, casts, requires = grad_mode.enabled, grad_mode.autocast, request.requires
 
     def body(groups: Sequence[list[Any]], finish: Finish) -> list[Any]:
         operands, changed, kept = groups
@@ -280,7 +280,8 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
         grads = [*changed[len(plan.changed) :], *kept[len(plan.kept) :]]
         grad_of = dict(zip(map(id, [*plan.changed_grads, *plan.kept_grads]), grads, strict=True))
         try:
-            with tracer, recording(recorded):  # a pullback is traced within a backward pass, which does not record
+            # a pullback is traced within a backward pass, which does not record, and most likely outside of autocast
+            with tracer, recording(recorded), casting(casts):
                 for tensor in (*plan.changed, *plan.kept):
                     tracer.adopt(Touched(tensor), values[id(tensor)], grad_of.get(id(tensor)))
                 output = structure.flatten(request.function(*args, **kwargs), results, _admit_result)

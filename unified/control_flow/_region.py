@@ -19,6 +19,7 @@ from unified._dispatch import backends_by_type, set_tracer, tracing, wrap
 from unified._engine import engine_of
 from unified._levels import Value, active
 from unified._location import user_line
+from unified._recording import casting
 from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
@@ -187,6 +188,7 @@ class Region:
         self.result: Nest
         self.requires: list[bool] = []
         self._loose: set[int] = set()
+        self._casts = grad_mode.autocast
         requires = [engine_of(tensor).requires_grad(tensor) for tensor in arguments] if recorded is None else recorded
         wanted = [grad_mode.enabled and required for required in requires]
         with engine_of(like).transforms.suspended():
@@ -316,7 +318,8 @@ class Region:
             for tensor, value in zip(captured, given, strict=True)
         ]
         try:
-            value = self._function(*structure.unflatten(self._form, [loose(tensor) for tensor in arguments]))
+            with casting(self._casts):  # a derivative runs it outside of autocast most likely
+                value = self._function(*structure.unflatten(self._form, [loose(tensor) for tensor in arguments]))
             found, results = Nest.of(value)
             self.result.require(found, self._what, "its result", "its result in another trace")
             return [alias(result) for result in results], [alias(one.tensor) for one in held]

@@ -15,6 +15,7 @@ import numpy as np
 from unified._dispatch import composite, front, op
 from unified._dtype import Number, int32
 from unified._index import parse
+from unified._tape import grad_mode
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError
 from unified.ops import _axes, indexing
@@ -170,7 +171,8 @@ def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
 
     Example: ``zeros(3).index_put(([0, 0],), tensor([1., 2.]), accumulate=True) -> [3., 0., 0.]``.
     """
-    if isinstance(values, Tensor) and values.dtype is not input.dtype:
+    cast = grad_mode.autocast is not None  # which brings both to the wider dtype
+    if isinstance(values, Tensor) and values.dtype is not input.dtype and not cast:
         raise DTypeError(f"index_put: values are {values.dtype.name}, input {input.dtype.name}; convert one first")
     key = tuple(slice(None) if entry is None else entry for entry in indices)
     return written_to(input, key, values, accumulate)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from types import GeneratorType
 from typing import Any
 
-from unified._dispatch import composite, tracing
-from unified._engine import engine_of
+from unified._dispatch import composite
+from unified._recorded import rebind_all
 from unified._tensor import Tensor
 from unified.autograd import no_grad
 from unified.errors import ArgumentError, AutogradError, OperandError
@@ -66,14 +66,6 @@ def _number(name: str, what: str, value: Any) -> float:
         raise ArgumentError(f"{name}: {what} must be a number or 'inf', not {value!r}") from None
 
 
-def _written(grads: list[Tensor], changed: Sequence[Tensor]) -> None:
-    engine, tracer = engine_of(grads[0]), tracing()
-    for grad, value in zip(grads, changed, strict=True):
-        if tracer is not None:
-            tracer.touch(grad)
-        engine.rebind(grad, value)
-
-
 def _norm(name: str, tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
     if not tensors:
         return tensor(0.0)
@@ -124,7 +116,7 @@ def clip_grads_with_norm_(
     limit = _number(name, "max_norm", max_norm)
     grads = _grads(_listed(name, parameters))
     if grads:
-        _written(grads, scaled_to_norm(grads, total_norm, limit))
+        rebind_all(grads, scaled_to_norm(grads, total_norm, limit))
 
 
 @no_grad()
@@ -155,7 +147,7 @@ def clip_grad_norm_(
     grads = _grads(_listed(name, parameters))
     norm = _norm(name, grads, norm_type, error_if_nonfinite)
     if grads:
-        _written(grads, scaled_to_norm(grads, norm, limit))
+        rebind_all(grads, scaled_to_norm(grads, norm, limit))
     return norm
 
 
@@ -170,4 +162,4 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
     limit = _number(name, "clip_value", clip_value)
     grads = _grads(_listed(name, parameters))
     if grads:
-        _written(grads, clamped(grads, limit))
+        rebind_all(grads, clamped(grads, limit))
