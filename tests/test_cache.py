@@ -34,6 +34,9 @@ def step(x):
 
 step = un.compile(step)
 print([step(un.ones(4, 16)).item() for _ in range(3)])
+if sys.argv[1] == "torch":
+    from torch._dynamo.utils import counters
+    print("kept {fxgraph_cache_miss}, found {fxgraph_cache_hit}".format_map(counters["inductor"]))
 """
 
 
@@ -44,11 +47,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "kept"
 
 
-def _run(backend: str, **environment: str) -> str:
+def _run(argument: str, script: str = _SCRIPT, **environment: str) -> str:
     settings = {
         k: v for k, v in os.environ.items() if k not in ("TORCHINDUCTOR_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR")
     }
-    command = [sys.executable, "-c", _SCRIPT, backend]
+    command = [sys.executable, "-c", script, argument]
     done = subprocess.run(
         command, env={**settings, **environment}, cwd=_ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -98,13 +101,22 @@ def test_our_cache_leaves_jaxs_configuration_alone(folder):
 
 @pytest.mark.full
 def test_a_second_process_on_torch_loads_inductors_graph(folder):
-    first = _run("torch", TORCH_LOGS="")
-    kept = _files(folder)
-    assert any(name.startswith("torch/fxgraph") for name in kept)
-    assert any(name.startswith("torch/aotautograd") for name in kept)
-    assert _run("torch") == first
-    graphs = {name for name in _files(folder) if name.startswith(("torch/fxgraph", "torch/aotautograd"))}
-    assert graphs == {name for name in kept if name.startswith(("torch/fxgraph", "torch/aotautograd"))}
+    losses, found = _run("torch").splitlines()
+    assert found == "kept 1, found 0"
+    assert _run("torch").splitlines() == [losses, "kept 0, found 1"]
+
+
+@pytest.mark.full
+def test_a_constant_is_part_of_what_is_kept_on_torch(folder):
+    """The graphs of two processes differ in the value of a constant alone."""
+    script = """
+import sys
+import unified as un
+un.set_backend("torch")
+values = [float(sys.argv[1])] * 300
+print(un.compile(lambda x: (x * un.tensor(values)).sum())(un.ones(300)).item())
+"""
+    assert [_run(factor, script=script) for factor in ("2", "3", "2")] == ["600.0\n", "900.0\n", "600.0\n"]
 
 
 def test_entries_are_whole_and_the_oldest_go_first(folder, monkeypatch):

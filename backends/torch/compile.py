@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+from torch._guards import TracingContext, tracing
 from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
@@ -233,7 +234,7 @@ def compiled(graph, natives, owned=range(0)):
                 return by_dynamo(*values)
 
         else:
-            with together():
+            with together(), tracing(_cacheable()):
                 run = torch._inductor.compile(graph, examples, options=options)
 
     def program(natives):
@@ -253,6 +254,11 @@ def compiled(graph, natives, owned=range(0)):
         return [values[place] for place in results]
 
     return program
+
+
+def _cacheable():
+    """What inductor looks for before it keeps a program on disk: a mode that would know symbolic shapes."""
+    return TracingContext(FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True))
 
 
 def _has_halves(graph):
