@@ -519,3 +519,19 @@ def test_a_function_says_how_it_is_cast(backend):
     assert seen[:2] == [(un.float32, False), True]
     assert sorted(seen[2:]) == [False, True]
     assert Product.apply(x, x).dtype is un.float32
+
+
+def test_a_compiled_function_within_an_op_of_the_users(backend):
+    """Of an op nothing is cast or traced within; a program that it calls is traced all the same."""
+    inner = un.compile(lambda x, weight: (x @ weight).sum() * 2)
+
+    @un.custom_op(f"tests::compiled_within_{backend}")
+    def op(x: un.Tensor, weight: un.Tensor) -> un.Tensor:
+        return inner(x, weight).exp().log()
+
+    x = un.ones(2, 2)
+    with un.autocast("cpu"):
+        results = [op(x, un.full((2, 2), value)) for value in (2.0, 3.0)]
+        assert (x @ x).dtype is un.bfloat16
+    assert [round(result.item(), 3) for result in results] == [32.0, 48.0]
+    assert {result.dtype for result in results} == {un.float32}

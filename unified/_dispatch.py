@@ -310,11 +310,13 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
 def _alone() -> Iterator[None]:
     """Nobody traces or hears in the block what ops in this thread do, nor casts what they take."""
     before = grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast
-    grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast = True, None, None, None
+    grad_mode.lifted = _caller.namespace["tracer"]
+    grad_mode.accessed = grad_mode.computed = grad_mode.autocast = None
     try:
         yield
     finally:
         grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast = before
+        _listen()
 
 
 class Epoch:
@@ -360,7 +362,7 @@ def padding() -> Any:
 def tracing() -> Tracer | None:
     """The tracer at work in this thread, or None."""
     tracer = cast("Tracer | None", _caller.namespace["tracer"])
-    return tracer if tracer is not None and tracer.applies() and not grad_mode.lifted else None
+    return tracer if tracer is not None and tracer.applies() and tracer is not grad_mode.lifted else None
 
 
 class _Idle:

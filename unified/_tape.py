@@ -30,8 +30,8 @@ class _Modes(threading.local):
     """Told of each op's name and native results, with the line that recorded it in a backward pass."""
     autocast: Any = None
     """What casts the operands of ops before they are computed, see ``amp``; else None."""
-    lifted: bool = False
-    """Whether a composite's body runs, whose ops are parts of one that was traced and heard already."""
+    lifted: Any = None
+    """The tracer that is not to be told, since a composite's body runs, whose ops are parts of one that it knows."""
     uncompiled: bool = False
     """Whether compiled functions run as plain Python."""
 

@@ -61,7 +61,7 @@ class Casting:
                 args = self._cast(policy, args)
             return _dispatch.apply(op, args)
         finally:
-            grad_mode.autocast = self
+            _dispatch.set_autocast(self)  # what ran within may have opened and closed a block of its own
 
     def _cast(self, policy: Policy, args: Sequence[Any]) -> list[Any]:
         if policy is Policy.WIDEST:
