@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
+from unified._default import default, held, settled
+from unified._dtype import float32
 from unified._location import user_line
 from unified._op import Indices, Op, backends_by_type, spec
 from unified._selection import current_backend
@@ -46,6 +49,9 @@ class Tracer(Protocol):
     def read_grad(self, tensor: Any) -> None: ...
     def write_grad(self, tensor: Any) -> None: ...
     def read_flag(self, owner: Any, value: bool) -> None: ...
+    def is_number(self, tensor: Any) -> bool:
+        """Whether ``tensor`` stands for a Python float among the arguments."""
+
     def differentiate(self) -> None: ...
     def at_end(self, release: Callable[[], None]) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
@@ -137,6 +143,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         for tensor in wrapped if isinstance(wrapped, (tuple, list)) else (wrapped,):
             if tensor is not None:
                 tracer.made(tensor)
+    if default.watched:
+        return settled(apply, table, tracer, op, args, wrapped)
     return wrapped
 
 
@@ -274,6 +282,18 @@ def _spec(value: Any) -> Any:
     return spec(value._native if isinstance(value, _tensor_class) else value)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """A composite's body under another default dtype: it takes the general path too, and nobody hears of its ops."""
+    heard = grad_mode.accessed, grad_mode.computed
+    grad_mode.accessed = grad_mode.computed = None
+    try:
+        with held(float32):
+            yield
+    finally:
+        grad_mode.accessed, grad_mode.computed = heard
+
+
 def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
     """A composite's body as a function of natives: what a backend compiles as one program."""
     parameters = op.parameters
@@ -290,11 +310,12 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
     def lifted(*natives: Any) -> Any:
         values = [rewrap(p, v) for p, v in zip(parameters, natives, strict=True)]
         tracer = _caller.namespace["tracer"]
-        _caller.namespace["tracer"] = None
+        _caller.namespace["tracer"] = _resting
         try:
-            result = body(*values[:split], **dict(zip(names, values[split:], strict=True)))
+            run = _alone()(body) if default.watched else body
+            result = run(*values[:split], **dict(zip(names, values[split:], strict=True)))
         finally:
-            _caller.namespace["tracer"] = tracer
+            _caller.namespace["tracer"] = tracer or _resting
         if isinstance(result, _tensor_class):
             return result._native
         return [None if r is None else r._native for r in result]
@@ -360,6 +381,15 @@ class _Idle:
 
 
 _idle = cast(Tracer, _Idle())
+_resting: Tracer | None = None
+"""What stands in the tracer's place while nobody traces or listens."""
+
+
+def follow_default() -> None:
+    """Sends all calls the general way from now on, or no longer, as the default dtype wants it."""
+    global _resting
+    _resting = _idle if default.watched else None
+    _listen()
 
 
 def tell_accessed(to: Callable[[Any], None] | None) -> None:
@@ -377,14 +407,14 @@ def tell_computed(to: Callable[[str, Any, str | None], None] | None) -> None:
 def _listen() -> None:
     """Sends calls the general way while somebody listens there."""
     heard = grad_mode.accessed is not None or grad_mode.computed is not None
-    if _caller.namespace["tracer"] is (None if heard else _idle):
-        _caller.namespace["tracer"] = _idle if heard else None
+    if _caller.namespace["tracer"] in (None, _idle):
+        _caller.namespace["tracer"] = _idle if heard else _resting
 
 
 def set_tracer(tracer: Tracer | None) -> Tracer | None:
     """Installs ``tracer`` and returns the one it replaces."""
     previous = cast("Tracer | None", _caller.namespace["tracer"])
-    _caller.namespace["tracer"] = tracer
+    _caller.namespace["tracer"] = tracer or _resting
     return previous
 
 

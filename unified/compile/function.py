@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from unified._default import default
 from unified._device import current_device
 from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
@@ -100,7 +101,8 @@ class CompiledFunction(Inspected):
         if recorded and leaves:
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
-        modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
+        place = (current_backend().name, current_device())
+        modes = (recorded, grad_mode.inference, *place, grad_mode.computed, default.dtype)
         signatures = tuple([signature(leaf._native) for leaf in leaves])
         key = Key(backend.name, call, signatures, numbers, requires, modes, padded, same_tensors(leaves))
         entries = self._entries.get(key)
@@ -201,7 +203,10 @@ class Key(NamedTuple):
     same: tuple[int, ...]
 
 
-_MODES = ("the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check")
+_MODES = (
+    "the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check",
+    "the default dtype",
+)  # fmt: skip
 
 
 def _bucket(old: Padded | None, new: Padded | None) -> str:
