@@ -8,7 +8,7 @@ of integers alone is computed again of the integers in the default dtype, which 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +79,16 @@ def held(dtype: DType) -> Iterator[None]:
 _CONDITIONS = ("condition", "mask", "input_mask", "other_mask")
 """Operands that only choose between others, and stay bools."""
 
+_OWN = ("masked_var", "masked_std")
+"""Ops that give float32 of integers by their definition, in PyTorch too, whatever the default is."""
+
 Apply = Callable[[Op, Sequence[Any]], Any]
 
 
-def settled(apply: Apply, table: Mapping[str, Op], tracer: Any, op: Op, args: Sequence[Any], results: Any) -> Any:
-    """The ``results`` of an op; in the default dtype where they are float32 although every operand is an integer."""
+def settled(apply: Apply, tracer: Any, op: Op, args: Sequence[Any], results: Any) -> Any:
+    """The ``results`` of an op; in the default dtype where they are float32 of integers alone."""
     wanted = default_dtype()
-    if wanted is float32 or op.whole_program or not _follows(results):
+    if wanted is float32 or op.whole_program or _root(op) in _OWN or not _follows(results):
         return results
     tensors, integers = [], []
     for parameter, value in zip(op.parameters, args, strict=True):
@@ -106,25 +109,25 @@ def settled(apply: Apply, table: Mapping[str, Op], tracer: Any, op: Op, args: Se
         chosen = {id(each): each for each in integers if each.dtype.kind != "b"} or {id(e): e for e in integers}
         again = [_replaced(value, lambda each: each.to(wanted) if id(each) in chosen else each) for value in args]
     else:  # a condition between numbers, which become what stands there for them
-        like = table["make_full_like"]
 
-        def spread(value: Any) -> Any:
+        def made(value: Any) -> Any:
             dtype = wide_complex(wanted) if isinstance(value, complex) else wanted
-            return apply(like, (tensors[0], value, dtype)) if isinstance(value, (float, complex)) else value
+            return tensors[0].new_tensor(value, dtype=dtype) if isinstance(value, (float, complex)) else value
 
         again = [
-            value if parameter.kind in (ParameterKind.STATIC, ParameterKind.SCALAR) else _replaced(value, spread)
+            value if parameter.kind in (ParameterKind.STATIC, ParameterKind.SCALAR) else _replaced(value, made)
             for parameter, value in zip(op.parameters, args, strict=True)
         ]
     with suppress(UnifiedError):  # of an op that takes nothing but integers, the result has to do
         results = apply(op, again)
-    cast = table["cast"]
-    if not _follows(results):
-        return results
     if not isinstance(results, (tuple, list)):
-        return apply(cast, (results, _instead(results, wanted)))
-    fitted = [r if r is None or not _follows(r) else apply(cast, (r, _instead(r, wanted))) for r in results]
+        return _fitted(results, wanted)
+    fitted = [_fitted(result, wanted) for result in results]
     return tuple(fitted) if op.returns is tuple else op.returns(*fitted)
+
+
+def _root(op: Op) -> str:
+    return op.name if op.primal is None else _root(op.primal)
 
 
 def _members(value: Any) -> Sequence[Any]:
@@ -143,5 +146,7 @@ def _follows(results: Any) -> bool:
 _INSTEAD = {float32, complex64}
 
 
-def _instead(result: Tensor, dtype: DType) -> DType:
-    return wide_complex(dtype) if result.dtype.is_complex else dtype
+def _fitted(result: Tensor | None, dtype: DType) -> Tensor | None:
+    if result is None or result.dtype not in _INSTEAD:
+        return result
+    return result.to(wide_complex(dtype) if result.dtype.is_complex else dtype)

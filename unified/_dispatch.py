@@ -144,7 +144,7 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
             if tensor is not None:
                 tracer.made(tensor)
     if default.watched:
-        return settled(apply, table, tracer, op, args, wrapped)
+        return settled(apply, tracer, op, args, wrapped)
     return wrapped
 
 

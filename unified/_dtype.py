@@ -140,7 +140,7 @@ def can_cast(source: DType, target: DType) -> bool:
 
 
 def result_type(*operands: tuple[DType, int] | Number, floating: DType = float32) -> DType:
-    """``torch.result_type`` over tensors, as ``(dtype, ndim)``, and weak Python numbers, where floats are ``floating``.
+    """``torch.result_type`` over tensors, as ``(dtype, ndim)``, and weak Python numbers; floats are ``floating``.
 
     Tensors with dimensions decide; 0-d tensors and then Python numbers count only where their kind is
     higher, as in https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc.

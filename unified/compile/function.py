@@ -154,6 +154,8 @@ class CompiledFunction(Inspected):
             return f"the backend changed from {latest.backend} to {key.backend}"
         if latest.call != key.call:
             return self._signature.difference(latest.call, key.call)
+        if latest.modes[-1] is not key.modes[-1]:  # before the numbers, whose width follows it
+            return f"the default dtype changed from {latest.modes[-1]} to {key.modes[-1]}"
         if latest.padded != key.padded:
             return _bucket(latest.padded, key.padded)
         places = list(self._signature.places(key.call))
@@ -162,7 +164,7 @@ class CompiledFunction(Inspected):
                 return f"{places[position]} changed between a Tensor and a Python float"
             if old != new:
                 return f"{places[position]} changed from {_words(old)} to {_words(new)}{_dimension(old, new)}"
-        for what, before, now in zip(_MODES, latest.modes, key.modes, strict=True):
+        for what, before, now in zip(_MODES, latest.modes, key.modes, strict=False):
             if before != now:
                 return f"{what} changed from {before} to {now}"
         for position, (before, now) in enumerate(zip(latest.requires, key.requires, strict=True)):
@@ -203,10 +205,7 @@ class Key(NamedTuple):
     same: tuple[int, ...]
 
 
-_MODES = (
-    "the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check",
-    "the default dtype",
-)  # fmt: skip
+_MODES = ("the grad mode", "the inference mode", "the current backend", "the current device", "un.debug.nan_check")
 
 
 def _bucket(old: Padded | None, new: Padded | None) -> str:
