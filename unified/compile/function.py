@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from unified._default import default
 from unified._device import current_device
 from unified._dispatch import backends_by_type, tracing
+from unified._dtype import DType
 from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
@@ -101,10 +102,10 @@ class CompiledFunction(Inspected):
         if recorded and leaves:
             requires_grad = engine_of(leaves[0]).requires_grad
             requires = tuple([requires_grad(leaf) for leaf in leaves])
-        place = (current_backend().name, current_device())
-        modes = (recorded, grad_mode.inference, *place, grad_mode.computed, default.dtype)
+        modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
         signatures = tuple([signature(leaf._native) for leaf in leaves])
-        key = Key(backend.name, call, signatures, numbers, requires, modes, padded, same_tensors(leaves))
+        same = same_tensors(leaves)
+        key = Key(backend.name, call, signatures, numbers, requires, modes, default.dtype, padded, same)
         entries = self._entries.get(key)
         if entries is not None:
             for place, entry in enumerate(entries):
@@ -154,8 +155,8 @@ class CompiledFunction(Inspected):
             return f"the backend changed from {latest.backend} to {key.backend}"
         if latest.call != key.call:
             return self._signature.difference(latest.call, key.call)
-        if latest.modes[-1] is not key.modes[-1]:  # before the numbers, whose width follows it
-            return f"the default dtype changed from {latest.modes[-1]} to {key.modes[-1]}"
+        if latest.dtype is not key.dtype:  # said before the numbers, whose width follows it
+            return f"the default dtype changed from {latest.dtype.name} to {key.dtype.name}"
         if latest.padded != key.padded:
             return _bucket(latest.padded, key.padded)
         places = list(self._signature.places(key.call))
@@ -164,7 +165,7 @@ class CompiledFunction(Inspected):
                 return f"{places[position]} changed between a Tensor and a Python float"
             if old != new:
                 return f"{places[position]} changed from {_words(old)} to {_words(new)}{_dimension(old, new)}"
-        for what, before, now in zip(_MODES, latest.modes, key.modes, strict=False):
+        for what, before, now in zip(_MODES, latest.modes, key.modes, strict=True):
             if before != now:
                 return f"{what} changed from {before} to {now}"
         for position, (before, now) in enumerate(zip(latest.requires, key.requires, strict=True)):
@@ -201,6 +202,7 @@ class Key(NamedTuple):
     numbers: tuple[int, ...]
     requires: Any
     modes: tuple[Any, ...]
+    dtype: DType
     padded: Padded | None
     same: tuple[int, ...]
 
