@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from unified._caller import ParameterKind
 from unified._dtype import DType, bfloat16, complex64, float16, float32, float64, wide_complex
 from unified._op import Op
+from unified._tape import grad_mode
 from unified.errors import UnifiedError
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ def held(dtype: DType) -> Iterator[None]:
             _count(-1)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """A composite's body under another default dtype: it takes the general path too, and nobody hears of its ops."""
+    heard = grad_mode.accessed, grad_mode.computed
+    grad_mode.accessed = grad_mode.computed = None
+    try:
+        with held(float32):
+            yield
+    finally:
+        grad_mode.accessed, grad_mode.computed = heard
+
+
 _CONDITIONS = ("condition", "mask", "input_mask", "other_mask")
 """Operands that only choose between others, and stay bools."""
 
@@ -105,19 +118,21 @@ def settled(apply: Apply, tracer: Any, op: Op, args: Sequence[Any], results: Any
                     integers.append(member)
     if not tensors:  # a draw, or numbers alone
         return results
-    if integers:
-        chosen = {id(each): each for each in integers if each.dtype.kind != "b"} or {id(e): e for e in integers}
-        again = [_replaced(value, lambda each: each.to(wanted) if id(each) in chosen else each) for value in args]
-    else:  # a condition between numbers, which become what stands there for them
+    chosen = {id(each) for each in integers if each.dtype.kind != "b"} or {id(each) for each in integers}
 
-        def made(value: Any) -> Any:
-            dtype = wide_complex(wanted) if isinstance(value, complex) else wanted
-            return tensors[0].new_tensor(value, dtype=dtype) if isinstance(value, (float, complex)) else value
+    def instead(value: Any) -> Any:
+        if id(value) in chosen:
+            return value.to(wanted)
+        if chosen or not isinstance(value, (float, complex)):
+            return value
+        dtype = wide_complex(wanted) if isinstance(value, complex) else wanted
+        return tensors[0].new_tensor(value, dtype=dtype)  # between these a condition chooses
 
-        again = [
-            value if parameter.kind in (ParameterKind.STATIC, ParameterKind.SCALAR) else _replaced(value, made)
-            for parameter, value in zip(op.parameters, args, strict=True)
-        ]
+    fixed = (ParameterKind.STATIC, ParameterKind.SCALAR)
+    again = [
+        value if parameter.kind in fixed else _replaced(value, instead)
+        for parameter, value in zip(op.parameters, args, strict=True)
+    ]
     with suppress(UnifiedError):  # of an op that takes nothing but integers, the result has to do
         results = apply(op, again)
     if not isinstance(results, (tuple, list)):

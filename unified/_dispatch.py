@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
-from unified._default import default, held, settled
-from unified._dtype import float32
+from unified._default import alone, default, settled
 from unified._location import user_line
 from unified._op import Indices, Op, backends_by_type, spec
 from unified._selection import current_backend
@@ -282,18 +280,6 @@ def _spec(value: Any) -> Any:
     return spec(value._native if isinstance(value, _tensor_class) else value)
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """A composite's body under another default dtype: it takes the general path too, and nobody hears of its ops."""
-    heard = grad_mode.accessed, grad_mode.computed
-    grad_mode.accessed = grad_mode.computed = None
-    try:
-        with held(float32):
-            yield
-    finally:
-        grad_mode.accessed, grad_mode.computed = heard
-
-
 def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
     """A composite's body as a function of natives: what a backend compiles as one program."""
     parameters = op.parameters
@@ -312,7 +298,7 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
         tracer = _caller.namespace["tracer"]
         _caller.namespace["tracer"] = _resting
         try:
-            run = _alone()(body) if default.watched else body
+            run = alone()(body) if default.watched else body
             result = run(*values[:split], **dict(zip(names, values[split:], strict=True)))
         finally:
             _caller.namespace["tracer"] = tracer or _resting

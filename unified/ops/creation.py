@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from unified import _dtype
-from unified._default import CHOICES, default_complex, default_dtype, replace
+from unified._default import default_complex, default_dtype
 from unified._device import current_device
 from unified._device import device as Device
-from unified._dispatch import backends_by_type, follow_default, front, op, tracing, wrap
+from unified._dispatch import backends_by_type, front, op, tracing, wrap
 from unified._dtype import DType, Number
 from unified._length import Length
 from unified._selection import current_backend
@@ -24,7 +24,6 @@ from unified.backends import registry
 from unified.backends.protocol import Backend
 from unified.errors import (
     ArgumentError,
-    CompileError,
     DTypeError,
     DynamicLengthError,
     MissingBackendError,
@@ -32,13 +31,14 @@ from unified.errors import (
     ShapeError,
 )  # fmt: skip
 from unified.ops._axes import sizes
+from unified.ops.dtypes import result_type
 from unified.ops.elementwise import fill
 from unified.ops.shape import stack
 
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_native", "from_numpy", "full",
-    "full_like", "get_default_dtype", "is_tensor", "linspace", "logspace", "ones", "ones_like", "result_type",
-    "scalar_tensor", "set_default_dtype", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
+    "full_like", "is_tensor", "linspace", "logspace", "ones", "ones_like",
+    "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 ]  # fmt: skip
 
 Operand = Tensor | Number
@@ -195,6 +195,11 @@ def _load_owner(kind: type) -> Backend | None:
             if backend.owns(kind):
                 return backend
     return None
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a unified Tensor."""
+    return isinstance(value, Tensor)
 
 
 # ---- out of nothing ------------------------------------------------------------------------------------------
@@ -507,53 +512,3 @@ def copied(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     fitted: Tensor = moved.to(dtype=input.dtype, device=input.device).expand(input.shape)
     copy: Tensor = fitted.clone()
     return copy
-
-
-# ---- dtypes --------------------------------------------------------------------------------------------------
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether ``value`` is a unified Tensor."""
-    return isinstance(value, Tensor)
-
-
-def result_type(*operands: Tensor | Number) -> DType:
-    """The dtype that arithmetic on ``operands`` gives. Example: ``result_type(int32_vector, 0.5)`` is float32."""
-    if not operands:
-        raise ArgumentError("result_type: needs at least one operand")
-    described = [(v.dtype, v.ndim) if isinstance(v, Tensor) else v for v in operands]
-    return _dtype.result_type(*described, floating=default_dtype())
-
-
-def get_default_dtype() -> DType:
-    """The dtype of floating data when none is given; see :func:`set_default_dtype`."""
-    return default_dtype()
-
-
-def set_default_dtype(dtype: DType) -> None:
-    """Makes ``dtype`` that of floating data when none is given, in the whole process; it is float32 at first.
-
-    New Tensors of Python floats have it, ``un.zeros`` and the like, draws, parameters, and what ops make of integers
-    (``un.arange(3).sin()``, ``integers * 0.5``). Complex ones are complex128 where it is float64, else complex64.
-    Numpy's float64 is kept where it is float64, else it becomes float32. PyTorch's own default stays what it is.
-
-    Args:
-        dtype: float32, float64, float16 or bfloat16.
-
-    Raises:
-        DTypeError: it is none of these.
-        CompileError: a function is being compiled, which would change it while tracing alone.
-
-    Example: ``un.set_default_dtype(un.float64); un.tensor(0.1).dtype`` is float64.
-    """
-    if not isinstance(dtype, DType) or dtype not in CHOICES:
-        given = dtype.name if isinstance(dtype, DType) else repr(dtype)
-        names = ", ".join(f"un.{choice.name}" for choice in CHOICES)
-        raise DTypeError(f"set_default_dtype: takes one of {names}, not {given}")
-    if tracing() is not None:
-        raise CompileError(
-            "set_default_dtype inside un.compile would change it once, while the function is traced, and at no call; "
-            "call it outside, where compiled functions notice it, or pass dtype= inside"
-        )
-    replace(dtype)
-    follow_default()

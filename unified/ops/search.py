@@ -17,7 +17,8 @@ from unified._dtype import Number, float32, float64, int32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, OperandError, ShapeError
 from unified.ops._checks import same_dtype
-from unified.ops.creation import full_like, ones_like, result_type, zeros_like
+from unified.ops.creation import full_like, ones_like, zeros_like
+from unified.ops.dtypes import result_type
 from unified.ops.elementwise import clamp, eq, ge, le, logical_and, logical_not, logical_or, lt, ne, where
 from unified.ops.indexing import gather, index_select, narrow, nonzero, scatter_add, select
 from unified.ops.reduction import amax, amin, argsort, cumsum, sort, sum
