@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from unified._default import default
+from unified._default import default_dtype
 from unified._device import current_device
 from unified._dispatch import backends_by_type, tracing
 from unified._dtype import DType
@@ -105,7 +105,7 @@ class CompiledFunction(Inspected):
         modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed)
         signatures = tuple([signature(leaf._native) for leaf in leaves])
         same = same_tensors(leaves)
-        key = Key(backend.name, call, signatures, numbers, requires, modes, default.dtype, padded, same)
+        key = Key(backend.name, call, signatures, numbers, requires, modes, default_dtype(), padded, same)
         entries = self._entries.get(key)
         if entries is not None:
             for place, entry in enumerate(entries):
