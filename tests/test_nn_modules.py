@@ -256,7 +256,7 @@ def test_parameter(backend: str) -> None:
 
 
 def test_train_and_eval_reach_all_and_bump_the_epoch_once_changed() -> None:
-    from unified._dispatch import state_epoch
+    from unified._epoch import state_epoch
 
     net = Net()
     assert net.training

@@ -50,6 +50,7 @@ from unified.ops.contraction import *
 from unified.ops.conversion import *
 from unified.ops.creation import *
 from unified.ops.distance import *
+from unified.ops.dtypes import *
 from unified.ops.elementwise import *
 from unified.ops.factorization import *
 from unified.ops.indexing import *

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
@@ -18,6 +17,8 @@ import numpy as np
 
 from unified import _caller
 from unified._caller import Parameter, ParameterKind
+from unified._default import default, held, settled
+from unified._dtype import float32
 from unified._location import user_line
 from unified._op import Indices, Op, backends_by_type, spec
 from unified._selection import current_backend
@@ -48,6 +49,9 @@ class Tracer(Protocol):
     def read_grad(self, tensor: Any) -> None: ...
     def write_grad(self, tensor: Any) -> None: ...
     def read_flag(self, owner: Any, value: bool) -> None: ...
+    def is_number(self, tensor: Any) -> bool:
+        """Whether ``tensor`` stands for a Python float among the arguments."""
+
     def differentiate(self) -> None: ...
     def at_end(self, release: Callable[[], None]) -> None: ...
     def refuse_value(self, what: str) -> Exception: ...
@@ -141,6 +145,8 @@ def apply(op: Op, args: Sequence[Any]) -> Any:
         for tensor in wrapped if isinstance(wrapped, (tuple, list)) else (wrapped,):
             if tensor is not None:
                 tracer.made(tensor)
+    if default.watched:
+        return settled(apply, tracer, op, args, wrapped)
     return wrapped
 
 
@@ -308,47 +314,16 @@ def _lift(op: Op, body: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody traces or hears in the block what ops in this thread do, nor casts what they take."""
+    """Nobody traces or hears what ops in this thread do, nor casts what they take; the default is float32."""
     before = grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast
     grad_mode.lifted = _caller.namespace["tracer"]
     grad_mode.accessed = grad_mode.computed = grad_mode.autocast = None
     try:
-        yield
+        with held(float32):
+            yield
     finally:
         grad_mode.lifted, grad_mode.accessed, grad_mode.computed, grad_mode.autocast = before
         _listen()
-
-
-class Epoch:
-    """Counts changes of what compiled functions guard on (train/eval, requires_grad): one integer to compare."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def bump(self) -> None:
-        self.value += 1
-
-
-state_epoch = Epoch()
-module_hooks = Epoch()
-"""Counts registered and removed hooks of Modules, which any compiled function may call."""
-
-_replaced: dict[int, int] = {}
-
-
-def note_replaced(tensors: Iterable[Any]) -> None:
-    """Says that these Tensors have made room for others in a Module, where compiled programs may have found them."""
-    state_epoch.bump()
-    for tensor in tensors:
-        _replaced[id(tensor)] = state_epoch.value
-        weakref.finalize(tensor, _replaced.pop, id(tensor), None).atexit = False
-
-
-def replaced_since(tensor: Any, epoch: int) -> bool:
-    """Whether that was said of ``tensor`` after ``state_epoch`` had this value."""
-    return _replaced.get(id(tensor), 0) > epoch
 
 
 def padding() -> Any:
@@ -378,7 +353,13 @@ class _Idle:
 
 _idle = cast(Tracer, _Idle())
 _listening: set[int] = set()
-"""The threads in which somebody wants to hear of ops."""
+"""The threads in which somebody wants to hear of ops; 0 while the default dtype has all of them look at results."""
+
+
+def follow_default() -> None:
+    """Sends all calls the general way from now on, or no longer, as the default dtype wants it."""
+    (_listening.add if default.watched else _listening.discard)(0)
+    _listen()
 
 
 def tell_accessed(to: Callable[[Any], None] | None) -> None:

@@ -100,13 +100,18 @@ def narrow(dtype: DType) -> DType:
     return _NARROW.get(dtype, dtype)
 
 
-def scalar_dtype(value: Number) -> DType:
-    """The dtype that a Python number takes on its own (32-bit by default)."""
+def wide_complex(floating: DType) -> DType:
+    """The complex dtype beside a floating one: complex128 beside float64, else complex64."""
+    return complex128 if floating is float64 else complex64
+
+
+def scalar_dtype(value: Number, floating: DType = float32) -> DType:
+    """The dtype that a Python number takes on its own, where floats take ``floating``."""
     if isinstance(value, bool):
         return bool_
     if isinstance(value, int):
         return int32
-    return float32 if isinstance(value, float) else complex64
+    return floating if isinstance(value, float) else wide_complex(floating)
 
 
 def promote_types(first: DType, second: DType) -> DType:
@@ -134,8 +139,8 @@ def can_cast(source: DType, target: DType) -> bool:
     return _CATEGORY[source.kind] <= _CATEGORY[target.kind]
 
 
-def result_type(*operands: tuple[DType, int] | Number) -> DType:
-    """``torch.result_type`` over tensors, given as ``(dtype, ndim)``, and weak Python numbers.
+def result_type(*operands: tuple[DType, int] | Number, floating: DType = float32) -> DType:
+    """``torch.result_type`` over tensors, as ``(dtype, ndim)``, and weak Python numbers; floats are ``floating``.
 
     Tensors with dimensions decide; 0-d tensors and then Python numbers count only where their kind is
     higher, as in https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc.
@@ -145,7 +150,7 @@ def result_type(*operands: tuple[DType, int] | Number) -> DType:
         if isinstance(operand, tuple):
             dtype, tier = operand[0], 0 if operand[1] else 1
         else:
-            dtype, tier = scalar_dtype(operand), 2
+            dtype, tier = scalar_dtype(operand, floating), 2
         held = tiers[tier]
         tiers[tier] = dtype if held is None else promote_types(held, dtype)
     result: DType | None = None
@@ -156,6 +161,6 @@ def result_type(*operands: tuple[DType, int] | Number) -> DType:
             result = dtype_
         elif _CATEGORY[dtype_.kind] > _CATEGORY[result.kind]:
             floating_meets_complex = result.kind == "f" and dtype_.kind == "c"  # keeps the precision of the floating
-            result = (complex128 if result is float64 else complex64) if floating_meets_complex else dtype_
+            result = wide_complex(result) if floating_meets_complex else dtype_
     assert result is not None, "result_type needs at least one operand"
     return result

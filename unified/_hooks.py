@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from unified._dispatch import Epoch, module_hooks, state_epoch
+from unified._epoch import Epoch, module_hooks, state_epoch
 
 OF_LEAF = (state_epoch,)
 OF_MODULE = (state_epoch, module_hooks)

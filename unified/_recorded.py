@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from unified import _dispatch
+from unified import _dispatch, _epoch
 from unified._dispatch import tracing, wrap
 from unified._engine import engine_of, root_cotangent, wanted_inputs
 from unified._hooks import OF_LEAF, RemovableHandle, register
@@ -57,7 +57,7 @@ class Recorded:
             return self
         if engine.requires_grad(self) != requires_grad:
             engine.require_grad(self, requires_grad)
-            _dispatch.state_epoch.bump()
+            _epoch.state_epoch.bump()
         return self
 
     @property

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unified._default import default_complex, default_dtype
 from unified._dispatch import backends_by_type, tracing
-from unified._dtype import bool_, complex64, float32, int32
+from unified._dtype import bool_, int32
 
 if TYPE_CHECKING:
     from unified._tensor import Tensor
 
-_IMPLIED = (float32, int32, bool_, complex64)
+_IMPLIED = (int32, bool_)
 
 
 def render(tensor: Tensor) -> str:
@@ -27,7 +28,7 @@ def render(tensor: Tensor) -> str:
     values = backend.to_numpy(tensor._native)
     if values.dtype.name == "bfloat16":
         values = values.astype(np.float32)
-    if dtype not in _IMPLIED:
+    if dtype not in (*_IMPLIED, default_dtype(), default_complex()):
         notes.append(f"dtype={dtype}")
     if tensor.requires_grad:
         notes.append("requires_grad=True")

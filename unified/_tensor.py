@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unified import _dispatch, _repr
+from unified import _dispatch, _epoch, _repr
 from unified._device import device
 from unified._dispatch import backends_by_type, tracing, wrap
 from unified._dtype import DType, Number, can_cast, dtype_named
@@ -338,7 +338,7 @@ class Tensor(Recorded):
             tracer.touch(self)
             tracer.touch(value)
         if value.shape != self.shape or value.dtype is not self.dtype or value.backend != self.backend:
-            _dispatch.state_epoch.bump()
+            _epoch.state_epoch.bump()
         value._shared = True
         self._shared = True
         self._replace(engine_of(value).detach(value))
@@ -379,7 +379,7 @@ class Tensor(Recorded):
                 )
             result = result.to(self.dtype)
         if reshapes and result.shape != self.shape:
-            _dispatch.state_epoch.bump()
+            _epoch.state_epoch.bump()
         tracer = tracing()
         if tracer is not None:
             tracer.touch(self)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, backends_by_type, module_hooks, replaced_since, state_epoch, wrap
+from unified._dispatch import Op, apply, backends_by_type, wrap
 from unified._engine import TAPE, engine_of
+from unified._epoch import module_hooks, replaced_since, state_epoch
 from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
 from unified.backends.protocol import Backend, Executable, Native

@@ -10,8 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from unified._default import default_dtype
 from unified._device import current_device
 from unified._dispatch import backends_by_type, tracing
+from unified._dtype import DType
 from unified._engine import engine_of
 from unified._levels import active
 from unified._selection import current_backend
@@ -103,7 +105,8 @@ class CompiledFunction(Inspected):
         casts = () if grad_mode.autocast is None else grad_mode.autocast.key
         modes = (recorded, grad_mode.inference, current_backend().name, current_device(), grad_mode.computed, casts)
         signatures = tuple([signature(leaf._native) for leaf in leaves])
-        key = Key(backend.name, call, signatures, numbers, requires, modes, padded, same_tensors(leaves))
+        same = same_tensors(leaves)
+        key = Key(backend.name, call, signatures, numbers, requires, modes, default_dtype(), padded, same)
         entries = self._entries.get(key)
         if entries is not None:
             for place, entry in enumerate(entries):
@@ -153,6 +156,8 @@ class CompiledFunction(Inspected):
             return f"the backend changed from {latest.backend} to {key.backend}"
         if latest.call != key.call:
             return self._signature.difference(latest.call, key.call)
+        if latest.dtype is not key.dtype:  # said before the numbers, whose width follows it
+            return f"the default dtype changed from {latest.dtype.name} to {key.dtype.name}"
         if latest.padded != key.padded:
             return _bucket(latest.padded, key.padded)
         places = list(self._signature.places(key.call))
@@ -198,6 +203,7 @@ class Key(NamedTuple):
     numbers: tuple[int, ...]
     requires: Any
     modes: tuple[Any, ...]
+    dtype: DType
     padded: Padded | None
     same: tuple[int, ...]
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unified import _structure as structure
+from unified._default import default_dtype, held
 from unified._dispatch import wrap
+from unified._dtype import DType
 from unified._engine import engine_of
 from unified._length import Length
 from unified._recording import casting, recording
@@ -64,7 +66,7 @@ class Request:
 
         bound = self.bound.values()
         waiting = {id(t): bind(t) for t in given if isinstance(t, Tensor) and not any(t is b for b in bound)}
-        tracer = StateTracer(self.backend, tensors, bool(self.numbers), waiting)
+        tracer = StateTracer(self.backend, tensors, self.numbers, waiting)
         if self.padded is not None:
             tracer.padding = Padding(
                 tracer, tensors, self.padded.layouts(tensors), rules.rule_of, rules_shape.subscript
@@ -83,14 +85,17 @@ class Program:
 
     Args:
         body: (groups of Tensors, finish) to what ``finish`` makes of the results.
+        dtype: the default one while it is traced; by default that of now.
     """
 
-    def __init__(self, body: Callable[[Sequence[list[Any]], Finish], list[Any]]) -> None:
+    def __init__(self, body: Callable[[Sequence[list[Any]], Finish], list[Any]], dtype: DType | None = None) -> None:
         self._body = body
+        self._dtype = dtype or default_dtype()
 
     def __call__(self, *groups: Sequence[Native]) -> list[Native]:
         tensors = [[None if native is None else wrap(native) for native in group] for group in groups]
-        return self._body(tensors, lambda results: [engine_of(result).detach(result) for result in results])
+        with held(self._dtype):
+            return self._body(tensors, lambda results: [engine_of(result).detach(result) for result in results])
 
     def derive(self, mask: tuple[tuple[int, int], ...]) -> Program:
         """The program (*groups, cotangents) to the cotangents of the operands that ``mask`` names."""
@@ -121,7 +126,7 @@ class Program:
 
             return self._body(operands, gradients)
 
-        return Program(body)
+        return Program(body, self._dtype)
 
 
 def trace(request: Request, given: Sequence[Tensor]) -> Entry:

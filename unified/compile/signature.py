@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unified import _structure as structure
+from unified._default import default_dtype
 from unified._dispatch import wrap
 from unified._structure import Static
 from unified.backends.protocol import Backend
@@ -126,7 +127,7 @@ def same_tensors(leaves: list[Any]) -> tuple[int, ...]:
 
 
 def wrap_numbers(leaves: list[Any], numbers: tuple[int, ...], backend: Backend) -> None:
-    """Puts 0-d Tensors in the places of Python floats, in 64 bits if a Tensor among the leaves has them."""
+    """Puts 0-d Tensors in the places of Python floats, in 64 bits if a Tensor among the leaves or the default has."""
     if not numbers:
         return
     dtypes = [
@@ -134,7 +135,7 @@ def wrap_numbers(leaves: list[Any], numbers: tuple[int, ...], backend: Backend) 
         for leaf in leaves
         if leaf.__class__ is not float
     ]
-    wide = any(dtype.is_wide and dtype.is_inexact for dtype in dtypes)
+    wide = default_dtype().is_wide or any(dtype.is_wide and dtype.is_inexact for dtype in dtypes)
     for position in numbers:
         leaves[position] = wrap(backend.compiler.number(leaves[position], wide))
 

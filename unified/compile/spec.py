@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from unified._default import default_dtype
 from unified._device import device as Device
-from unified._dtype import DType, float32
+from unified._dtype import DType
 from unified.errors import ArgumentError, OperandError
 
 
@@ -15,6 +16,7 @@ class TensorSpec:
 
     Args:
         shape: lengths of all dimensions.
+        dtype: the default one if left out.
         requires_grad: whether the Tensor that it stands for does.
 
     Example: ``step.lower(un.TensorSpec((32, 784)), un.TensorSpec((32,), un.int32))``
@@ -25,10 +27,11 @@ class TensorSpec:
     def __init__(
         self,
         shape: Sequence[int],
-        dtype: DType = float32,
+        dtype: DType | None = None,
         device: Device | str | None = None,
         requires_grad: bool = False,
     ) -> None:
+        dtype = default_dtype() if dtype is None else dtype
         if not isinstance(dtype, DType):
             raise OperandError(f"TensorSpec: dtype must be a un dtype, not {dtype!r}")
         if any(not isinstance(length, int) or isinstance(length, bool) or length < 0 for length in shape):

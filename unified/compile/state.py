@@ -110,13 +110,13 @@ class StateTracer:
         self,
         backend: Backend,
         arguments: list[Tensor],
-        numbers: bool = False,
+        numbers: tuple[int, ...] = (),
         given: Mapping[int, Callable[[], None]] | None = None,
     ) -> None:
         self.backend = backend
         self.compiler = backend.compiler
         self.arguments = arguments
-        self._numbers = numbers
+        self._numbers = frozenset(id(arguments[place]) for place in numbers)
         self._given = given or {}
         self._places = {id(argument): place for place, argument in enumerate(arguments)}
         self.grads_read: dict[int, None] = {}
@@ -207,6 +207,9 @@ class StateTracer:
 
     def read_flag(self, owner: Any, value: bool) -> None:
         self.flags.append((owner, value))
+
+    def is_number(self, tensor: Tensor) -> bool:
+        return id(tensor) in self._numbers
 
     def differentiate(self) -> None:
         self.differentiated = True

@@ -77,6 +77,9 @@ class RegionTracer:
         if self._around is not None:
             self._around.read_flag(owner, value)
 
+    def is_number(self, tensor: Tensor) -> bool:
+        return self._around is not None and self._around.is_number(tensor)
+
     def differentiate(self) -> None:
         pass  # what backward fills within a region is a Tensor made there
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any, NamedTuple
 
 from unified import _structure as structure
-from unified._dtype import DType, float32
+from unified._default import default_dtype
+from unified._dtype import DType
 from unified._selection import current_backend
 from unified._tensor import Tensor
 from unified.compile.abstract import Aval
@@ -18,7 +19,7 @@ from unified.nn.module import Module
 from unified.nn.parameter import Parameter
 
 
-def Input(shape: int | Sequence[int], dtype: DType = float32, name: str | None = None) -> Tensor:  # noqa: N802
+def Input(shape: int | Sequence[int], dtype: DType | None = None, name: str | None = None) -> Tensor:  # noqa: N802
     """A symbolic Tensor: what ops and Modules make of it is recorded, for :class:`Model` to compute later.
 
     Its batch dimension stands in front of ``shape``, and ``x.shape[0]`` is an int that a recorded call takes as the
@@ -28,7 +29,7 @@ def Input(shape: int | Sequence[int], dtype: DType = float32, name: str | None =
 
     Args:
         shape: the lengths of the other dimensions; an int for one dimension.
-        dtype: of what will stand here.
+        dtype: of what will stand here; the default one if left out.
         name: how the Model calls it, in ``summary`` and as a keyword argument.
 
     Example:
@@ -44,7 +45,7 @@ def Input(shape: int | Sequence[int], dtype: DType = float32, name: str | None =
         raise ArgumentError(
             f"Input: shape {shape!r} must be ints; the batch dimension, which may have any length, is left out"
         )
-    return _symbolic.level_of(current_backend()).input(lengths, dtype, name)
+    return _symbolic.level_of(current_backend()).input(lengths, dtype or default_dtype(), name)
 
 
 class Step(NamedTuple):

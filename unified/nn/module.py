@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from unified import _dispatch
+from unified import _epoch
 from unified._dispatch import tracing
 from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
@@ -223,7 +223,7 @@ class Module(Stateful, Convertible):
         held = next((holders[registry][name] for registry in _REGISTRIES if name in holders.get(registry, ())), None)
         if held is not None and held is not value and tracing() is None:
             gone = [*held.parameters(), *held.buffers()] if isinstance(held, Module) else [held]
-            _dispatch.note_replaced(gone)
+            _epoch.note_replaced(gone)
         if isinstance(value, Parameter):
             self._release(name, "parameter", "_parameters")
             self.register_parameter(name, value)
@@ -286,7 +286,7 @@ class Module(Stateful, Convertible):
     def training(self, mode: bool) -> None:
         if mode is not self.__dict__.get("_training"):
             self.__dict__["_training"] = mode
-            _dispatch.state_epoch.bump()
+            _epoch.state_epoch.bump()
 
     def train(self, mode: bool = True) -> Self:
         """Puts this Module and all below it into training mode; returns itself.

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from unified._dtype import DType, float32
+from unified._dtype import DType
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, ShapeError
 from unified.nn import functional as F
@@ -393,5 +393,5 @@ class Transformer(Module):
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: DType | None = None) -> Tensor:
         """The causal mask ``(sz, sz)`` to add to scores: -inf above the diagonal, 0 elsewhere."""
-        mask: Tensor = triu(full((sz, sz), -math.inf, dtype=dtype or float32, device=device), 1)
+        mask: Tensor = triu(full((sz, sz), -math.inf, dtype=dtype, device=device), 1)
         return mask

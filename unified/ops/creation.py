@@ -1,6 +1,7 @@
 """Tensors out of data, out of other frameworks' tensors, and out of nothing.
 
-Data is 32-bit unless ``dtype=`` asks for more: Python and numpy float64 become float32, int64 becomes int32.
+Data is 32-bit unless ``dtype=`` asks for more: int64 becomes int32, Python floats the default dtype, which is float32
+unless :func:`set_default_dtype` says otherwise, and numpy's float64 becomes float32 unless that is float64.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unified import _dtype
+from unified._default import default_complex, default_dtype
 from unified._device import current_device
 from unified._device import device as Device
 from unified._dispatch import backends_by_type, front, op, tracing, wrap
@@ -29,12 +31,13 @@ from unified.errors import (
     ShapeError,
 )  # fmt: skip
 from unified.ops._axes import sizes
+from unified.ops.dtypes import result_type
 from unified.ops.elementwise import fill
 from unified.ops.shape import stack
 
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_native", "from_numpy", "full",
-    "full_like", "get_default_dtype", "is_tensor", "linspace", "logspace", "ones", "ones_like", "result_type",
+    "full_like", "is_tensor", "linspace", "logspace", "ones", "ones_like",
     "scalar_tensor", "tensor", "tril_indices", "triu_indices", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -89,7 +92,7 @@ def _host_array(data: Any, dtype: DType | None) -> tuple[np.ndarray[Any, Any], D
     except ValueError as error:
         raise ShapeError(f"tensor: nested lists must be of equal lengths ({error})") from None
     if array.size == 0 and not hasattr(data, "dtype"):
-        array = array.astype(np.float32)
+        array = array.astype(default_dtype().numpy)
     try:
         given = _dtype.from_numpy_dtype(array.dtype)
     except TypeError:
@@ -97,12 +100,22 @@ def _host_array(data: Any, dtype: DType | None) -> tuple[np.ndarray[Any, Any], D
         raise DTypeError(f"tensor: cannot make a tensor of {kind} data; numbers and bools only") from None
     if dtype is not None:
         return array, dtype
-    kept = _dtype.narrow(given)
+    kept = _kept(given, hasattr(data, "dtype"))
     if kept is not given and given.kind in "iu" and array.size:
         limits = np.iinfo(kept.numpy)
         if array.max() > limits.max or array.min() < limits.min:
             raise ArgumentError(f"tensor: the values do not fit into {kept.name}; pass dtype=un.{given.name}")
     return array, kept
+
+
+def _kept(given: DType, stated: bool) -> DType:
+    """What data of a numpy dtype becomes, which its owner has ``stated``, or numpy found for Python numbers."""
+    if given in (_dtype.float64, _dtype.complex128):
+        floating = default_dtype()
+        if stated and floating is not _dtype.float64:
+            floating = _dtype.float32
+        return floating if given is _dtype.float64 else _dtype.wide_complex(floating)
+    return _dtype.narrow(given)
 
 
 def from_host(backend: Backend, data: Any, dtype: DType | None, device: Place) -> Tensor:
@@ -184,6 +197,11 @@ def _load_owner(kind: type) -> Backend | None:
     return None
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether ``value`` is a unified Tensor."""
+    return isinstance(value, Tensor)
+
+
 # ---- out of nothing ------------------------------------------------------------------------------------------
 
 
@@ -231,12 +249,12 @@ def full(
 ) -> Tensor:
     """A Tensor of ``size`` filled with a number, whose kind decides the dtype unless one is given.
 
-    Example: ``un.full((2, 3), 7)`` is int32, ``un.full((2, 3), 7.)`` float32.
+    Example: ``un.full((2, 3), 7)`` is int32, ``un.full((2, 3), 7.)`` of the default dtype.
     """
     if isinstance(fill_value, Tensor):
         filled = fill_value.detach().to(dtype=dtype, device=device).expand(sizes((size,))).clone()
         return _required(filled, requires_grad)
-    kept = dtype or _dtype.scalar_dtype(fill_value)
+    kept = dtype or _dtype.scalar_dtype(fill_value, default_dtype())
     return _required(make_full(_lengths("full", (size,)), fill_value, kept, _place(device)), requires_grad)
 
 
@@ -249,22 +267,22 @@ def _lengths(name: str, given: tuple[Any, ...]) -> tuple[int, ...]:
 
 @front()
 def zeros(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
-    """Zeros, float32 unless ``dtype`` is given. ``un.zeros(2, 3)`` and ``un.zeros((2, 3))`` are the same."""
-    made = make_full(_lengths("zeros", size), 0.0, dtype or _dtype.float32, _place(device))
+    """Zeros, of the default dtype unless one is given. ``un.zeros(2, 3)`` and ``un.zeros((2, 3))`` are the same."""
+    made = make_full(_lengths("zeros", size), 0.0, dtype or default_dtype(), _place(device))
     return made.requires_grad_() if requires_grad else made
 
 
 @front()
 def ones(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
-    """Ones, float32 unless ``dtype`` is given. ``un.ones(2, 3)`` and ``un.ones((2, 3))`` are the same."""
-    made = make_full(_lengths("ones", size), 1.0, dtype or _dtype.float32, _place(device))
+    """Ones, of the default dtype unless one is given. ``un.ones(2, 3)`` and ``un.ones((2, 3))`` are the same."""
+    made = make_full(_lengths("ones", size), 1.0, dtype or default_dtype(), _place(device))
     return made.requires_grad_() if requires_grad else made
 
 
 @front()
 def empty(*size: Any, dtype: DType | None = None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """A Tensor to be written to; zeros, because uninitialised memory would differ from run to run."""
-    made = make_full(_lengths("empty", size), 0.0, dtype or _dtype.float32, _place(device))
+    made = make_full(_lengths("empty", size), 0.0, dtype or default_dtype(), _place(device))
     return made.requires_grad_() if requires_grad else made
 
 
@@ -275,7 +293,7 @@ def eye(
     """Ones on the diagonal of an ``(n, m)`` matrix of zeros; square unless ``m`` is given."""
     columns = n if m is None else m
     _lengths("eye", (n, columns))
-    made = from_host(current_backend(), np.eye(n, columns, dtype=np.float32), dtype, device)
+    made = from_host(current_backend(), np.eye(n, columns, dtype=np.float32), dtype or default_dtype(), device)
     return _required(made, requires_grad)
 
 
@@ -311,7 +329,7 @@ def arange(
 ) -> Tensor:
     """Numbers from ``start`` (0 if only one is given) up to but without ``end``, ``step`` apart.
 
-    int32 for ints, float32 for floats. Example: ``arange(3) -> [0, 1, 2]``.
+    int32 for ints, the default dtype for floats. Example: ``arange(3) -> [0, 1, 2]``.
 
     Raises:
         ArgumentError: ``step`` is 0 or leads away from ``end``, or an end is infinite.
@@ -329,7 +347,7 @@ def arange(
         raise ArgumentError(f"arange: step {stride} does not lead from {first} to {last}")
     whole = isinstance(first, int) and isinstance(last, int) and isinstance(stride, int)
     length = -int((first - last) // stride) if whole else math.ceil((last - first) / stride)
-    kept = dtype or (_dtype.int32 if whole else _dtype.float32)
+    kept = dtype or (_dtype.int32 if whole else default_dtype())
     if kept.kind in "iu":
         first, stride = int(first), int(stride)
         if whole:
@@ -343,7 +361,7 @@ def linspace(
     start: Operand, end: Operand, steps: int, *, dtype: DType | None = None, device: Place = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
-    """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; float32 unless told otherwise.
+    """``steps`` numbers from ``start`` to ``end``, both included, evenly spaced; of the default dtype unless told.
 
     Both are numbers or 0-d Tensors, through which no gradient flows. Example: ``linspace(0, 1, 3) -> [0, 0.5, 1]``.
 
@@ -367,7 +385,7 @@ def _spaced(
     start: Operand, end: Operand, steps: int, base: float | None, dtype: DType | None, device: Place
 ) -> Tensor:
     first, last = (limit.detach() if isinstance(limit, Tensor) else limit for limit in (start, end))
-    kept = dtype or (_dtype.complex64 if result_type(first, last).is_complex else _dtype.float32)
+    kept = dtype or (default_complex() if result_type(first, last).is_complex else default_dtype())
     if not isinstance(first, Tensor) and not isinstance(last, Tensor):
         first = tensor(first, dtype=kept if kept.is_inexact or kept.is_wide else None, device=device)
     return make_spaced(first, last, steps, base, kept, _place(device))
@@ -494,23 +512,3 @@ def copied(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     fitted: Tensor = moved.to(dtype=input.dtype, device=input.device).expand(input.shape)
     copy: Tensor = fitted.clone()
     return copy
-
-
-# ---- dtypes --------------------------------------------------------------------------------------------------
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether ``value`` is a unified Tensor."""
-    return isinstance(value, Tensor)
-
-
-def result_type(*operands: Tensor | Number) -> DType:
-    """The dtype that arithmetic on ``operands`` gives. Example: ``result_type(int32_vector, 0.5)`` is float32."""
-    if not operands:
-        raise ArgumentError("result_type: needs at least one operand")
-    return _dtype.result_type(*[(v.dtype, v.ndim) if isinstance(v, Tensor) else v for v in operands])
-
-
-def get_default_dtype() -> DType:
-    """The dtype of floating data when none is given: float32."""
-    return _dtype.float32

@@ -15,9 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unified._default import default_dtype
 from unified._device import device as Device
 from unified._dispatch import composite, front, op
-from unified._dtype import DType, float32
+from unified._dtype import DType
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, IndexOutOfRangeError
 from unified.ops import _axes
@@ -242,7 +243,7 @@ def fftfreq(
     Example: ``fftfreq(4) -> [0., 0.25, -0.5, -0.25]``.
     """
     values = np.fft.fftfreq(_count(n), d)
-    return tensor(values, dtype=dtype or float32, device=device, requires_grad=requires_grad)
+    return tensor(values, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
 
 
 @front()
@@ -256,7 +257,7 @@ def rfftfreq(
 ) -> Tensor:
     """Frequencies of :func:`rfft`'s elements, as :func:`fftfreq`. Example: ``rfftfreq(4) -> [0., 0.25, 0.5]``."""
     values = np.fft.rfftfreq(_count(n), d)
-    return tensor(values, dtype=dtype or float32, device=device, requires_grad=requires_grad)
+    return tensor(values, dtype=dtype or default_dtype(), device=device, requires_grad=requires_grad)
 
 
 def _count(n: int) -> int:

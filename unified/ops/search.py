@@ -11,12 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from unified._default import default_dtype
 from unified._dispatch import composite, front, op, tracing
-from unified._dtype import Number, float32, int32
+from unified._dtype import Number, float32, float64, int32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, DTypeError, OperandError, ShapeError
 from unified.ops._checks import same_dtype
-from unified.ops.creation import full_like, ones_like, result_type, zeros_like
+from unified.ops.creation import full_like, ones_like, zeros_like
+from unified.ops.dtypes import result_type
 from unified.ops.elementwise import clamp, eq, ge, le, logical_and, logical_not, logical_or, lt, ne, where
 from unified.ops.indexing import gather, index_select, narrow, nonzero, scatter_add, select
 from unified.ops.reduction import amax, amin, argsort, cumsum, sort, sum
@@ -323,7 +325,7 @@ def _bincount(input: Tensor, weights: Tensor | None, length: int) -> Tensor:
     """How often each integer below ``length`` occurs, or the sum of its weights."""
     if weights is None:
         return totals(input, ones_like(input, dtype=int32), length)
-    return totals(input, weights if weights.dtype.is_floating_point else weights.to(float32), length)
+    return totals(input, weights, length)
 
 
 @front("bincount")
@@ -340,6 +342,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if input.ndim != 1 or (weights is not None and tuple(weights.shape) != tuple(input.shape)):
         given = "" if weights is None else f" and weights {tuple(weights.shape)}"
         raise ShapeError(f"bincount: input {tuple(input.shape)}{given} must be vectors of one length")
+    if weights is not None and not weights.dtype.is_floating_point:
+        weights = weights.to(float64 if default_dtype() is float64 else float32)  # PyTorch sums them in 64 bits
     if input.dtype.kind not in "iu":
         raise DTypeError(f"bincount: input must be integers, not {input.dtype.name}")
     if minlength < 0:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from unified._default import default_dtype
 from unified._device import device as Device
 from unified._dispatch import front
 from unified._dtype import DType, float32, float64
@@ -35,7 +36,7 @@ def _length(name: str, M: Any) -> int:
 
 
 def _made(values: Any, dtype: DType | None, device: Place, requires_grad: bool) -> Tensor:
-    window = from_host(current_backend(), values, dtype or float32, device)
+    window = from_host(current_backend(), values, dtype or default_dtype(), device)
     return window.requires_grad_() if requires_grad else window
 
 

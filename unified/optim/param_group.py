@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from unified._dispatch import backends_by_type, state_epoch, wrap
+from unified._dispatch import backends_by_type, wrap
 from unified._dtype import complex128, float32, float64
+from unified._epoch import state_epoch
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, OperandError
 from unified.optim._update import Rule

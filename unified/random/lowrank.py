@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from unified._dispatch import composite, front
+from unified._dtype import float32
 from unified._tensor import Tensor
 from unified.errors import ArgumentError
 from unified.ops import _matrix_checks
@@ -36,7 +37,8 @@ def svd_lowrank(A: Tensor, q: int | None = 6, niter: int | None = 2, M: Tensor |
     ``niter`` (2 if None) subspace iterations start from directions drawn by the default generator.
     """
     _matrix_checks.matrices(A)
-    directions = randn(min(A.shape[-2:]), 6 if q is None else q, generator=default_generator(A.backend))
+    size = (min(A.shape[-2:]), 6 if q is None else q)
+    directions = randn(size, generator=default_generator(A.backend), dtype=float32)
     return _svd_lowrank(A if M is None else sub(A, M), directions, 2 if niter is None else niter)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unified._default import default_dtype
 from unified._device import current_device
 from unified._device import device as Device
 from unified._dispatch import composite, front, tracing
@@ -109,9 +110,9 @@ def _single(value: float) -> float:
 
 
 def floating(name: str, dtype: DType | None) -> DType:
-    """The dtype of a draw, float32 unless told; raises DTypeError where it is neither floating nor complex."""
+    """The dtype of a draw, the default unless told; raises DTypeError where it is neither floating nor complex."""
     if dtype is None:
-        return float32
+        return default_dtype()
     if dtype not in _FLOATS:
         raise DTypeError(f"{name}: dtype must be a floating or complex one, not {dtype.name}")
     return dtype
