@@ -241,3 +241,19 @@ def test_the_peak_of_a_sequence_of_steps():
     assert peak(residual, [0], [4]) == 4 + 8 + 2 + 8
     view = [Step(4, []), Step(8, [0]), Step(0, [1], alias=True), Step(16, []), Step(1, [2])]
     assert peak(view, [0], [4]) == 4 + 8 + 16
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: un.special.i0(x.double()),
+        lambda x: un.special.gammainc(x.double(), x.double() + 1),
+        lambda x: (x.long() * 2**40).sum() + un.arange(3, dtype=un.float64).sum() * x.double().cumsum(0),
+    ],
+    ids=["i0", "gammainc", "integers"],
+)
+def test_64_bits_within_a_program_of_32(backend, function):
+    x = un.tensor([0.5, 1.5])
+    found, wanted = un.compile(function)(x), function(x)
+    assert found.dtype is wanted.dtype is un.float64
+    np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-13)  # one or two units in the last place

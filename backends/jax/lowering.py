@@ -17,8 +17,10 @@ from pathlib import Path
 
 import jax
 from jax.experimental import serialize_executable
+from jax.extend import core
 
-from unified.backends.jax.dtype import enable_x64, is_wide
+from unified.backends.jax.dtype import WIDE, enable_x64, is_wide
+from unified.backends.jax.dtype import wide as any_wide
 from unified.backends.jax.layout import improvable, improved
 from unified.backends.protocol import cache, errors
 
@@ -46,17 +48,31 @@ def lower(function, leaves, donated, kept, platform=None):
     groups = (leaves, donated, kept)
     wide = any(is_wide(native) for group in groups for native in group)
     jitted = jax.jit(function, donate_argnums=(1,))
+    specs = groups if platform is None else [[_spec(native) for native in group] for group in groups]
     with enable_x64(wide):
-        if platform is None:
-            traced = jitted.trace(*groups)
-            if jax.default_backend() == "cpu" and improvable(traced.jaxpr.jaxpr):
-                jitted = jax.jit(_improved(traced.jaxpr), donate_argnums=(1,))
-                traced = jitted.trace(*groups)
-            return Lowering(jitted, traced, traced.lower(), wide)
-        specs = [[_spec(native) for native in group] for group in groups]
         traced = jitted.trace(*specs)
-        lowered = traced.lower(lowering_platforms=(platform,))
-        return Lowering(jitted, traced, lowered, wide, (function, specs, platform))
+    wide = wide or (any_wide.used and _computes_wide(traced.jaxpr))
+    with enable_x64(wide):  # some primitives are lowered by tracing them
+        if platform is not None:
+            lowered = traced.lower(lowering_platforms=(platform,))
+            return Lowering(jitted, traced, lowered, wide, (function, specs, platform))
+        if jax.default_backend() == "cpu" and improvable(traced.jaxpr.jaxpr):
+            jitted = jax.jit(_improved(traced.jaxpr), donate_argnums=(1,))
+            traced = jitted.trace(*groups)
+        return Lowering(jitted, traced, traced.lower(), wide)
+
+
+def _computes_wide(value):
+    """Whether a program has 64-bit results within, of operands that have 32."""
+    if isinstance(value, core.ClosedJaxpr):
+        value = value.jaxpr
+    if isinstance(value, core.Jaxpr):
+        return any(
+            any(getattr(result.aval, "dtype", None) in WIDE for result in equation.outvars)
+            or _computes_wide(list(equation.params.values()))
+            for equation in value.eqns
+        )
+    return isinstance(value, (list, tuple)) and any(map(_computes_wide, value))
 
 
 def _improved(closed):
