@@ -100,6 +100,28 @@ def test_gradients_accumulate_across_compiled_calls(backend):
     np.testing.assert_allclose(got, problem.weights[0].grad.numpy(), **CLOSE)
 
 
+def test_a_gradient_that_is_changed_and_then_dropped_or_replaced(backend):
+    """The last of several accumulating steps: clip, update, ``zero_grad()``."""
+
+    def last(w, v):
+        w.grad.mul_(3)
+        v.grad.mul_(0.5)
+        with un.no_grad():
+            w.sub_(w.grad)
+        w.grad = v.grad = None
+        (v * 5).sum().backward()
+
+    found = []
+    for way in (lambda function: function, un.compile):
+        w, v = un.ones(3, requires_grad=True), un.ones(3, requires_grad=True)
+        (w * 2 + v * 4).sum().backward()
+        held = w.grad, v.grad
+        way(lambda w=w, v=v: last(w, v))()
+        assert w.grad is None and v.grad is not held[1]
+        found.append([t.detach().numpy() for t in (w, *held, v.grad)])
+    agree(*found)
+
+
 def test_gradients_flow_out_of_a_compiled_forward(backend):
     problem = Problem()
     x, y = un.tensor(X, requires_grad=True), un.tensor(Y)

@@ -347,7 +347,10 @@ def _results(
             )
     plan.output, plan.outputs = output, len(results)
     accumulated = {id(tensor) for tensor in plan.changed_grads}
-    final = [f for f in tracer.touched.values() if f.holds_final_grad() and id(f.tensor) not in accumulated]
+    final = [
+        f for f in tracer.touched.values()
+        if f.holds_final_grad() and not (id(f.tensor) in accumulated and f.tensor._grad is f.grad)
+    ]  # fmt: skip
     plan.new_grads = [found.tensor for found in final]
     plan.cleared = [
         f.tensor for f in tracer.touched.values() if f.grad_written and getattr(f.tensor, "_grad", None) is None
@@ -361,7 +364,7 @@ def _results(
         if grad is not None and not stays:
             plan.argument_grads.append((place, grad is before))
     plan.cleared_arguments = [place for place in sorted(tracer.grads_written) if grads[place] is None]
-    state = plan.holders()[0].copy()
+    state: list[Any] = [*plan.changed, *[tracer.touched[id(tensor)].grad for tensor in plan.changed_grads]]
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
     state += [arguments[i] for i in plan.written_arguments]
     state += [grads[i] for i, _ in plan.argument_grads]
