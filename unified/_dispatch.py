@@ -8,8 +8,7 @@ from its signature: the slow part happens once, here, and a call costs one dict 
 from __future__ import annotations
 
 import functools
-import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
@@ -317,21 +316,6 @@ class Epoch:
 state_epoch = Epoch()
 module_hooks = Epoch()
 """Counts registered and removed hooks of Modules, which any compiled function may call."""
-
-_replaced: dict[int, int] = {}
-
-
-def note_replaced(tensors: Iterable[Any]) -> None:
-    """Says that these Tensors have made room for others in a Module, where compiled programs may have found them."""
-    state_epoch.bump()
-    for tensor in tensors:
-        _replaced[id(tensor)] = state_epoch.value
-        weakref.finalize(tensor, _replaced.pop, id(tensor), None).atexit = False
-
-
-def replaced_since(tensor: Any, epoch: int) -> bool:
-    """Whether that was said of ``tensor`` after ``state_epoch`` had this value."""
-    return _replaced.get(id(tensor), 0) > epoch
 
 
 def padding() -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
-from unified._dispatch import Op, apply, backends_by_type, module_hooks, replaced_since, state_epoch, wrap
+from unified._dispatch import Op, apply, backends_by_type, module_hooks, state_epoch, wrap
 from unified._engine import TAPE, engine_of
 from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
@@ -38,7 +38,7 @@ class Entry:
         self._plan = plan
         self._run = run
         self._pure = False
-        self._traced = self._epoch = state_epoch.value
+        self._epoch = state_epoch.value
         self._module_hooks = module_hooks.value
         self._captured = frozenset([id(tensor) for tensor, *_ in plan.requires])
         self.seconds = 0.0
@@ -75,15 +75,16 @@ class Entry:
 
     def _stale(self) -> str | None:
         for owner, value in self._plan.flags.values():
-            if owner.training is not value:
+            if owner.training != value:
                 said: str | None = getattr(owner, "changed", None)
                 return said or f"{type(owner).__name__}.training changed from {value} to {not value}"
         signature = self._backend.compiler.signature
         if self._module_hooks != module_hooks.value:
             return "hooks of Modules were registered or removed"
+        changed = self._plan.reads.changed()
+        if changed is not None:
+            return changed
         for tensor, required, was, hooks in self._plan.requires:
-            if replaced_since(tensor, self._traced):
-                return f"a captured Tensor of shape {tuple(tensor.shape)} was replaced in its Module by another one"
             if backends_by_type[type(tensor._native)] is not self._backend:
                 return f"a captured Tensor moved from {self._backend.name} to {tensor.backend}"
             if self._engine.requires_grad(tensor) is not required:

@@ -23,7 +23,7 @@ from unified.compile.lowered import Inspected
 from unified.compile.program import Request, trace
 from unified.compile.report import Report, words
 from unified.compile.signature import Call, Signature, same_tensors, wrap_numbers
-from unified.errors import BackendMismatchError
+from unified.errors import BackendMismatchError, CompileError
 
 RETRACES_BEFORE_WARNING = 8
 
@@ -47,20 +47,40 @@ class CompiledFunction(Inspected):
         self._reasons: list[str] = []
         functools.update_wrapper(self, function, updated=())
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._place = (f"{owner.__module__}.{owner.__qualname__}", name)
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: one compiled function per instance, kept on it."""
         if instance is None:
             return self
-        name = f"_compiled_{self._function.__name__}"
-        bound = instance.__dict__.get(name)
-        if bound is None:
+        where, name = self._place or ("", self._function.__name__)
+        key = f"_compiled_{where}.{name}"
+        try:
+            held = instance.__dict__
+        except AttributeError:
+            raise CompileError(
+                f"{self._signature.name}: a compiled method is kept on its instance, and those of "
+                f"{type(instance).__name__} have no room for it; add '__dict__' to their __slots__"
+            ) from None
+        bound = held.get(key)
+        if bound is None or bound._method is not self:
             bound = CompiledFunction(self._function.__get__(instance, owner), **self._options)
-            bound._access = (instance, self._function.__name__)
-            instance.__dict__[name] = bound
+            bound._access, bound._method = (instance, name), self
+            if isinstance(instance, type):  # below a classmethod
+                type.__setattr__(instance, key, bound)
+            else:
+                held[key] = bound
         return bound
+
+    _place: tuple[str, str] | None = None
+    """The class and attribute that this is a method by."""
 
     _access: tuple[Any, str] | None = None
     """The instance and attribute that this is to be had from, for a compiled method."""
+
+    _method: CompiledFunction | None = None
+    """What was bound to the instance."""
 
     def __reduce__(self) -> tuple[Any, ...] | str:
         """Pickles as the function; programs are not carried. A decorated function is found by its name."""
@@ -76,7 +96,7 @@ class CompiledFunction(Inspected):
         """Compiles the copy of the function (of the Module, of the instance that a method is bound to) anew."""
         if self._access is not None and id(self._access[0]) in memo:
             copied = CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
-            copied._access = (memo[id(self._access[0])], self._access[1])
+            copied._access, copied._method = (memo[id(self._access[0])], self._access[1]), self._method
             return copied
         return CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
 
@@ -249,7 +269,7 @@ def compile(
     What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
     prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
     is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
-    (``state.copy_(value)``). Parameters and buffers of a Module may be replaced.
+    (``state.copy_(value)``). Modules are the exception: an attribute that was read and is another now is another trace.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unified._attributes import Reads
 from unified._tensor import Tensor
 from unified.compile.buckets import Cut
 from unified.compile.state import Act
@@ -22,6 +23,8 @@ class Plan:
         self.kept: list[Tensor] = []
         self.kept_grads: list[Tensor] = []
         self.flags: dict[int, tuple[Any, bool]] = {}
+        self.reads = Reads()
+        """Attributes of Modules."""
         self.grad_guards: list[tuple[Tensor, bool]] = []
         self.requires: list[tuple[Tensor, bool, Any, tuple[int, ...]]] = []
         self.differentiable = False

@@ -211,7 +211,7 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
         tracer.know(held.values())
         results: list[Tensor] = []
         try:
-            with tracer:
+            with tracer, plan.reads.observing():
                 described.append(structure.flatten(request.function(*args, **kwargs), results, _admit_result))
                 tracer.collect_grads()
                 plan.argument_guards = [(place, place not in held) for place in tracer.grads_read]
@@ -227,6 +227,7 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
                 used.clear()  # so that whoever keeps this frame keeps no argument
 
     backend.compiler.discover(run, request.leaves)
+    plan.reads.settle()
     refuse_kept(references)
     plan.bound = dict(request.bound)
     return plan

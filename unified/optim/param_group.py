@@ -35,6 +35,20 @@ class Guard:
         """What to say when it has."""
 
 
+class Members:
+    """Stands for the parameters of all groups where ``un.compile`` looks for flags."""
+
+    changed = "the parameters of an optimizer changed"
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+
+    @property
+    def training(self) -> tuple[tuple[int, ...], ...]:
+        """Which parameters they are, by group."""
+        return tuple([tuple(map(id, group["params"])) for group in self._optimizer.param_groups])
+
+
 class ParamGroup(dict[str, Any]):
     """PyTorch's dict of ``params`` and options. ``lr`` and ``weight_decay`` are 0-d Tensors.
 
@@ -78,6 +92,8 @@ class ParamGroup(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._set(key, value)
+        if key == "params":
+            state_epoch.bump()
         if key not in DYNAMIC:
             self._derive()
 
