@@ -1,7 +1,9 @@
-"""Compiled Modules: what a program reads of them holds it, and a compiled Module is one."""
+"""Compiled Modules and methods: what a program reads of a Module holds it, and each method is a program of its own."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 import unified as un
-from unified import nn, optim
+from unified import errors, nn, optim
 
 ON = ["jax", "tensorflow", pytest.param("torch", marks=pytest.mark.full)]
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
@@ -134,3 +136,63 @@ def test_parameters_that_an_optimizer_gets_later_are_trained(on):
     with un.backend(on):
         for eager, compiled in zip(train(lambda function: function), train(un.compile), strict=True):
             np.testing.assert_allclose(compiled, eager, **CLOSE)
+
+
+# ---- methods -------------------------------------------------------------------------------------------------------
+
+
+def _minus(self: Any, x: un.Tensor) -> un.Tensor:
+    return x - self.w
+
+
+class Below:
+    plus = un.compile(lambda self, x: x + self.w)
+    times = un.compile(lambda self, x: x * self.w)
+
+    def __init__(self) -> None:
+        self.w = un.full((2,), 3.0)
+
+
+Below.late = un.compile(_minus)  # type: ignore[attr-defined]
+
+
+class Above(Below):
+    @un.compile
+    def plus(self, x: un.Tensor) -> un.Tensor:
+        return super().plus(x) * 10
+
+    @classmethod
+    @un.compile
+    def of_the_class(cls, x: un.Tensor) -> un.Tensor:
+        return x * len(cls.__name__)
+
+
+@pytest.mark.parametrize("on", ON)
+def test_methods_of_one_name_are_functions_of_their_own(on):
+    def results(holder: Any) -> list[Any]:
+        x = un.ones(2)
+        found = [holder.plus(x), holder.times(x), holder.late(x), super(Above, holder).plus(x)]
+        return [result.tolist()[0] for result in found]
+
+    with un.backend(on):
+        first = Above()
+        assert results(first) == [40, 3, -2, 4]
+        duplicates = copy.deepcopy(first), pickle.loads(pickle.dumps(first))
+        first.w.fill_(5.0)
+        assert results(first) == [60, 5, -4, 6]
+        for duplicate in duplicates:
+            duplicate.w.fill_(7.0)
+            assert results(duplicate) == [80, 7, -6, 8]
+        assert Above.of_the_class(un.ones(1)).item() == first.of_the_class(un.ones(1)).item() == 5
+
+
+def test_a_method_of_an_instance_without_room_says_so():
+    class Slotted:
+        __slots__ = ()
+
+        @un.compile
+        def plus(self, x: un.Tensor) -> un.Tensor:
+            return x + 1
+
+    with pytest.raises(errors.CompileError, match="add '__dict__' to their __slots__"):
+        Slotted().plus(un.ones(2))

@@ -24,7 +24,6 @@ class Registry(dict[str, Any]):
     costs ten times as much.
     """
 
-
     __slots__ = ("attributes",)
 
     def __init__(self, attributes: dict[str, Any], members: Iterable[tuple[str, Any]] = ()) -> None:

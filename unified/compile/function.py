@@ -54,6 +54,11 @@ class CompiledFunction(Inspected):
         """As a method: one compiled function per instance, kept on it."""
         if instance is None:
             return self
+        if self._place is None:  # it was made an attribute after the class was
+            for kind in instance.__mro__ if isinstance(instance, type) else type(instance).__mro__:
+                for name, held in vars(kind).items():
+                    if held is self:
+                        self.__set_name__(kind, name)
         where, name = self._place or ("", self._function.__name__)
         key = f"_compiled_{where}.{name}"
         try:
