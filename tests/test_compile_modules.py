@@ -1,4 +1,4 @@
-"""Compiled Modules and methods: what a program reads of a Module holds it, and each method is a program of its own."""
+"""Compiled Modules and methods: what a program has read of a Module guards it, and methods are kept apart."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Observed:
 
 
 class Registry(dict[str, Any]):
-    """A Module's members of one kind by name: a dict that keeps its items among ``attributes``, the Module's ``__dict__``.
+    """A Module's members of one kind by name, which it keeps among ``attributes`` too, the Module's ``__dict__``.
 
     So Python finds each at once. ``__getattr__`` would be asked only after an ordinary look-up has failed, which
     costs ten times as much.
@@ -106,9 +106,9 @@ class Reads:
         before = Observed.__dict__.get("__getattribute__")
 
         def read(owner: Any, name: str) -> Any:
-            if threading.get_ident() == thread and (id(owner), name) not in found:
-                if not name.startswith("__") and name not in _OTHERWISE_GUARDED:
-                    found[id(owner), name] = (owner, name, _held(owner, name))
+            new = threading.get_ident() == thread and (id(owner), name) not in found
+            if new and not name.startswith("__") and name not in _OTHERWISE_GUARDED:
+                found[id(owner), name] = (owner, name, _held(owner, name))
             return object.__getattribute__(owner, name)
 
         Observed.__getattribute__ = read  # type: ignore[method-assign]

@@ -274,7 +274,7 @@ def compile(
     What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
     prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
     is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
-    (``state.copy_(value)``). Modules are the exception: an attribute that was read and is another now is another trace.
+    (``state.copy_(value)``). Modules are the exception: if an attribute that was read is another now, so is the trace.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.
