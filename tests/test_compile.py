@@ -150,6 +150,37 @@ def test_detach_and_no_grad_hold_inside_a_compiled_forward(backend):
     np.testing.assert_allclose(got, w.grad.numpy(), **CLOSE)
 
 
+def test_results_require_grad_compiled_where_they_do_eagerly(backend):
+    w, kept = un.ones(3, requires_grad=True), un.ones(3)
+
+    def f(x):
+        with un.no_grad():
+            apart = w * x
+        return apart, w * x, (w * x).detach(), (w * x).argmax(), x, kept
+
+    compiled, x = un.compile(f), un.full((3,), 2.0)
+    results = compiled(x)
+    assert [r.requires_grad for r in results] == [r.requires_grad for r in f(x)]
+    (results[0] * results[1]).sum().backward()
+    assert w.grad.tolist() == [4.0, 4.0, 4.0]
+
+
+def test_a_captured_tensor_that_no_op_looks_at_is_state_too(backend, capsys):
+    returned, shown, gradient, weight = un.ones(2), un.ones(2), un.ones(2), un.ones(2, requires_grad=True)
+
+    @un.compile
+    def f():
+        weight.grad = gradient
+        un.debug.print("{}", shown)
+        return returned
+
+    for value in (1.0, 5.0):
+        for tensor in (returned, shown, gradient):
+            tensor.fill_(value)
+        assert f().tolist() == weight.grad.tolist() == [value, value]
+        assert capsys.readouterr().out.strip() == f"[{value:.0f}. {value:.0f}.]"
+
+
 def test_gradient_of_an_argument(backend):
     x = un.tensor(X, requires_grad=True)
 

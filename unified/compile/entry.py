@@ -226,6 +226,9 @@ def differentiable(plan: Plan, program: Program) -> Run:
         def call() -> tuple[list[Tensor], list[Native]]:
             results: list[Tensor] = list(apply(op, (arguments, changed, kept)))
             count = plan.outputs
+            for place, carries in enumerate(plan.carries):
+                if not carries:  # it was computed under no_grad, or detached
+                    results[place] = wrap(engine_of(results[place]).detach(results[place]))
             return results[:count], [engine_of(result).detach(result) for result in results[count:]]
 
         return call

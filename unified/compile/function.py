@@ -148,8 +148,9 @@ class CompiledFunction(Inspected):
                     return entry.call(leaves, lengths)
             reason = self._reason(key, entries, leaves)
             started = time.perf_counter()
-            entry = trace(request, leaves)
-            result = entry.call(leaves, lengths)
+            with request.telling_of_leaks():
+                entry = trace(request, leaves)
+                result = entry.call(leaves, lengths)
             entry.seconds, entry.reason, entry.number = time.perf_counter() - started, reason, len(self._reasons)
             self._entries.setdefault(key, []).append(entry)
             self._latest = key
@@ -274,7 +275,7 @@ def compile(
     What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
     prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
     is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
-    (``state.copy_(value)``). Modules are the exception: if an attribute that was read is another now, so is the trace.
+    (``state.copy_(value)``). Of Modules, an attribute that was read and changes is another trace.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.

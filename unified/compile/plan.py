@@ -27,7 +27,8 @@ class Plan:
         """Attributes of Modules."""
         self.grad_guards: list[tuple[Tensor, bool]] = []
         self.requires: list[tuple[Tensor, bool, Any, tuple[int, ...]]] = []
-        self.differentiable = False
+        self.carries: list[bool] = []
+        """Which results carry gradients out."""
         self.output: Any = None
         self.outputs = 0
         self.cuts: list[Cut] = []
@@ -44,6 +45,11 @@ class Plan:
         self.bound: dict[int, Tensor] = {}
         """Arguments that are Tensors which the function also reaches by itself: one Tensor, and part of the state."""
         self.effects: list[tuple[int, Act]] = []
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a result carries gradients out."""
+        return any(self.carries)
 
     @property
     def pure(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from unified.compile.entry import Entry, differentiable, lock, plain
 from unified.compile.padding import Padding
 from unified.compile.plan import Plan
 from unified.compile.signature import Call, unflatten
-from unified.compile.state import Again, StateTracer, Touched, refuse_kept
-from unified.errors import CompileError, DynamicLengthError
+from unified.compile.state import MADE_INSIDE, Again, StateTracer, Touched, leak, still_held
+from unified.errors import CompileError, DynamicLengthError, LeakedTensorError
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,21 @@ class Request:
     """Where a Tensor is given more than once: of each leaf, the first one that is the same."""
     bound: dict[int, Tensor] = field(default_factory=dict)
     """Which leaves are Tensors that the function also reaches by itself. Discovery finds them."""
+    inner: list[weakref.ref[Tensor]] = field(default_factory=list)
+    """Tensors that were made while discovering."""
+
+    @contextlib.contextmanager
+    def telling_of_leaks(self) -> Iterator[None]:
+        """Where the second trace fails on what the first one has left somewhere, raises LeakedTensorError."""
+        try:
+            yield
+        except LeakedTensorError:
+            raise
+        except Exception as error:
+            leaked = still_held(self.inner)
+            if leaked:
+                raise leak(MADE_INSIDE, leaked) from error
+            raise
 
     def arguments(self, tensors: list[Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """The function's arguments, with ``tensors`` as leaves."""
@@ -214,13 +230,15 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
             with tracer, plan.reads.observing():
                 described.append(structure.flatten(request.function(*args, **kwargs), results, _admit_result))
                 tracer.collect_grads()
+                tracer.touch_all(results)
                 plan.argument_guards = [(place, place not in held) for place in tracer.grads_read]
                 plan.given_grads = [place for place in tracer.grads_read if place in held]
-                plan.differentiable = not tracer.differentiated and any(_requires(r) for r in results)
+                plan.carries = [not tracer.differentiated and _requires(r) for r in results]
                 plan.effects = [(len(tensors), act) for tensors, act in tracer.effects]
                 _read_plan(plan, tracer, backend)
                 return [engine_of(r).detach(r) for r in results]
         finally:
+            request.inner[:] = tracer.inner
             for found in tracer.touched.values():
                 found.restore()
             for used in (args, kwargs, arguments, results):
@@ -228,7 +246,9 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
 
     backend.compiler.discover(run, request.leaves)
     plan.reads.settle()
-    refuse_kept(references)
+    held = still_held(references)
+    if held:
+        raise leak("argument(s) of the compiled function are still held when it has returned", held)
     plan.bound = dict(request.bound)
     return plan
 

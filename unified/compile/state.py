@@ -103,6 +103,9 @@ def _is_traced(native: Native) -> bool:
     return backends_by_type[type(native)].compiler.is_traced(native)
 
 
+MADE_INSIDE = "Tensor(s) made inside the compiled function are still held outside of it"
+
+
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
@@ -132,7 +135,8 @@ class StateTracer:
         self._thread = threading.get_ident()
         self._known: set[int] = set()
         self._constants: dict[int, Tensor] = {}
-        self._made: list[weakref.ref[Tensor]] = []
+        self.inner: list[weakref.ref[Tensor]] = []
+        """Tensors that were made in the trace."""
         self._releases: list[Callable[[], None]] = []
         self._previous: Any = None
 
@@ -153,6 +157,15 @@ class StateTracer:
         if _is_traced(tensor._native):
             return
         self.capture(tensor)
+
+    def touch_all(self, results: Iterable[Tensor]) -> None:
+        """Takes in what no op has looked at: Tensors from outside that are returned, or made somebody's gradient."""
+        for result in results:
+            self.touch(result)
+        for found in list(self.touched.values()):
+            grad = getattr(found.tensor, "_grad", None)
+            if grad is not None:
+                self.touch(grad)
 
     def capture(self, tensor: Tensor) -> Touched:
         """Takes a Tensor from outside into the trace, with an abstract value for now."""
@@ -186,7 +199,7 @@ class StateTracer:
 
     def made(self, tensor: Tensor) -> None:
         if _is_traced(tensor._native):
-            self._made.append(weakref.ref(tensor))
+            self.inner.append(weakref.ref(tensor))
         else:
             self._constants[id(tensor)] = tensor
 
@@ -232,6 +245,8 @@ class StateTracer:
                 "own, which shows nothing: call backward() inside the compiled function, or run it under "
                 "un.disable_compile()"
             )
+        for tensor in tensors:
+            self.touch(tensor)
         with engine_of(tensors[0]).transforms.suspended() if tensors else nullcontext():
             self.effects.append(([wrap(engine_of(tensor).detach(tensor)) for tensor in tensors], act))
 
@@ -266,7 +281,7 @@ class StateTracer:
             allowed |= {id(argument), id(getattr(argument, "_grad", None))}
 
         def alive() -> list[Tensor]:
-            held = [reference() for reference in self._made]
+            held = [reference() for reference in self.inner]
             return [t for t in held if t is not None and id(t) not in allowed]
 
         if alive():
@@ -274,22 +289,20 @@ class StateTracer:
         held = alive()
         leaked = [tensor for tensor in held if _is_kept(tensor, {id(held)}, 4)]
         if leaked:
-            raise leak("Tensor(s) made inside the compiled function are still held outside of it", leaked)
+            raise leak(MADE_INSIDE, leaked)
 
 
-def refuse_kept(arguments: list[weakref.ref[Tensor]]) -> None:
-    """Raises LeakedTensorError where what stood for an argument in a trace that is over is still held."""
+def still_held(references: list[weakref.ref[Tensor]]) -> list[Tensor]:
+    """Which Tensors of a trace that is over are still held."""
 
     def alive() -> list[Tensor]:
-        held = [reference() for reference in arguments]
+        held = [reference() for reference in references]
         return [tensor for tensor in held if tensor is not None]
 
     if alive():
         gc.collect()
     found = alive()
-    kept = [tensor for tensor in found if _is_kept(tensor, {id(found)}, 4)]
-    if kept:
-        raise leak("argument(s) of the compiled function are still held when it has returned", kept)
+    return [tensor for tensor in found if _is_kept(tensor, {id(found)}, 4)]
 
 
 def _is_kept(value: Any, known: set[int], depth: int) -> bool:
@@ -312,5 +325,6 @@ def leak(what: str, tensors: list[Tensor]) -> LeakedTensorError:
     """The error about ``tensors`` that have outlived a trace."""
     return LeakedTensorError(
         f"{len(tensors)} {what}, the first of shape {tuple(tensors[0].shape)}; they have no value there. Return them "
-        "instead, or let the attribute hold a Tensor from the start and write into it (state.copy_(value))."
+        "instead, or let the attribute hold a Tensor from the start and write into it (state.copy_(value)); a cache "
+        "is filled before the first compiled call."
     )
