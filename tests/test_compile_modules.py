@@ -59,13 +59,13 @@ CHANGES: dict[str, tuple[Callable[[Net], Any], str]] = {
     "delete": (lambda net: net.blocks.__delitem__(0), "the children of a Sequential changed"),
     "a child without parameters": (_set("blocks.0", nn.ReLU), "the children of a Sequential changed"),
     "a child with parameters": (_set("layers.0", lambda: nn.Linear(3, 3)), "the children of a ModuleList changed"),
-    "a parameter that was None": (_set("bias", lambda: nn.Parameter(un.ones(3))), "bias of a Net changed"),
-    "a number": (_set("temperature", lambda: 0.5), "temperature of a Net changed from 1.0 to 0.5"),
-    "a number of a layer": (_set("blocks.1.p", lambda: 1.0), "p of a Dropout changed from 0.0 to 1.0"),
-    "a string": (_set("mode", lambda: "hard"), "mode of a Net changed from 'soft' to 'hard'"),
-    "a Tensor": (_set("mask", lambda: un.tensor([1.0, 0.0, 2.0])), "mask of a Net changed"),
-    "over the class": (_set("doubles", lambda: True), "doubles of a Net changed"),
-    "a method": (_set("layers.1.forward", lambda: lambda x: x + 1), "forward of a Linear changed"),
+    "a parameter that was None": (_set("bias", lambda: nn.Parameter(un.ones(3))), "Net.bias changed"),
+    "a number": (_set("temperature", lambda: 0.5), "Net.temperature changed from 1.0 to 0.5"),
+    "a number of a layer": (_set("blocks.1.p", lambda: 1.0), "Dropout.p changed from 0.0 to 1.0"),
+    "a string": (_set("mode", lambda: "hard"), "Net.mode changed from 'soft' to 'hard'"),
+    "a Tensor": (_set("mask", lambda: un.tensor([1.0, 0.0, 2.0])), "Net.mask changed"),
+    "over the class": (_set("doubles", lambda: True), "Net.doubles changed"),
+    "a method": (_set("layers.1.forward", lambda: lambda x: x + 1), "Linear.forward changed"),
 }
 
 
@@ -136,6 +136,99 @@ def test_parameters_that_an_optimizer_gets_later_are_trained(on):
     with un.backend(on):
         for eager, compiled in zip(train(lambda function: function), train(un.compile), strict=True):
             np.testing.assert_allclose(compiled, eager, **CLOSE)
+
+
+@pytest.mark.parametrize("on", ON)
+@pytest.mark.parametrize("change", ["eval", "an attribute", "a parameter"])
+def test_a_backward_pass_is_of_what_the_call_has_read(on, change):
+    """The pullback is traced when it is first needed; much may have changed by then."""
+
+    def gradient(way: Any) -> np.ndarray:
+        un.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), Net())
+        weight = net[0].weight
+        loss = way(net)(un.randn(4, 3)).pow(3).sum()
+        if change == "eval":
+            net.eval()
+        elif change == "an attribute":
+            net[2].temperature = 0.1
+        else:
+            net[0].weight = nn.Parameter(un.ones(3, 3))
+        loss.backward()
+        assert (net[0].weight is weight) is (change != "a parameter")
+        assert net[2].temperature == (0.1 if change == "an attribute" else 1.0)
+        return weight.grad.numpy()
+
+    with un.backend(on):
+        np.testing.assert_allclose(gradient(un.compile), gradient(lambda net: net), rtol=1e-4, atol=1e-5)
+
+
+def test_eval_for_a_while_inside_retraces_nothing(backend):
+    net = nn.Sequential(nn.BatchNorm1d(3))
+
+    @un.compile
+    def step(x: un.Tensor) -> un.Tensor:
+        net(x)
+        net.eval()
+        result = net(x)
+        net.train()
+        return result.detach()
+
+    for _ in range(3):
+        step(un.ones(2, 3))
+        nn.Dropout().eval()  # programs have a look at what they are made for
+    assert step.explain().reasons == ["first call"]
+
+
+# ---- a compiled Module is a Module ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on", ON)
+def test_a_compiled_module_takes_the_place_of_the_module(on):
+    def train(way: Any) -> list[Any]:
+        un.manual_seed(0)
+        model = way(nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), way(nn.Linear(4, 2))))
+        optimizer, x = optim.SGD(model.parameters(), lr=0.1), un.randn(5, 3)
+        for _ in range(3):
+            model.train()
+            optimizer.zero_grad()
+            model(x).square().sum().backward()
+            optimizer.step()
+            model.eval()
+        found = [*model.state_dict().values(), model(x), model[:1](x), copy.deepcopy(model)(x)]
+        return [*[value.detach().numpy() for value in found], list(model.state_dict()), repr(model)]
+
+    with un.backend(on):
+        *values, names, text = train(un.compile)
+        *expected, wanted_names, wanted_text = train(lambda module: module)
+        for ours, theirs in zip(values, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, **CLOSE)
+        assert (names, text) == (wanted_names, wanted_text)
+
+
+def test_a_compiled_module_and_the_module_have_the_same_attributes(tmp_path):
+    with un.backend("jax"):
+        net, x = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5)), un.ones(2, 3)
+        compiled = un.compile(net)
+        assert isinstance(compiled, nn.Sequential)
+        assert type(net) is nn.Sequential
+        compiled.eval()
+        assert not net.training
+        compiled[0] = nn.Linear(3, 5)
+        assert net(x).shape == compiled(x).shape == (2, 5)
+        net.note = "seen"
+        assert compiled.note == "seen"
+        slim = copy.copy(compiled)
+        slim[0] = nn.Linear(3, 1)
+        assert (slim(x).shape, compiled(x).shape) == ((2, 1), (2, 5))
+        twins = [pickle.loads(pickle.dumps(compiled)), copy.deepcopy(compiled), un.compile(compiled)]
+        for twin in twins:
+            np.testing.assert_array_equal(twin(x).detach().numpy(), compiled(x).detach().numpy())
+            assert twin.explain().reasons == ["first call"]
+        un.save_model(compiled, tmp_path / "model.safetensors")
+        loaded = un.load_model(tmp_path / "model.safetensors")
+        assert type(loaded) is nn.Sequential
+        np.testing.assert_array_equal(loaded(x).detach().numpy(), compiled(x).detach().numpy())
 
 
 # ---- methods -------------------------------------------------------------------------------------------------------

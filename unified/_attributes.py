@@ -87,7 +87,7 @@ class Registry(dict[str, Any]):
 
 # ---- what is read --------------------------------------------------------------------------------------------------
 
-_OTHERWISE_GUARDED = frozenset({"_training", "_module_hooks", "_state_hooks", "_transient", "_configuration"})
+_OTHERWISE_GUARDED = frozenset({"_module_hooks", "_state_hooks", "_transient", "_configuration"})
 
 
 class Reads:
@@ -126,21 +126,50 @@ class Reads:
             if not _same(was, _held(owner, name)):
                 del self._found[key]
 
-    def changed(self) -> str | None:
-        """Which one holds something else now, in words."""
+    def _changes(self) -> Iterator[tuple[Any, str, Any, Any]]:
         for owner, name, was in self._found.values():
             now = _held(owner, name)
             if was is not now and not _same(was, now):
-                return f"{_KINDS.get(name, name)} of a {type(owner).__name__} changed{_from_to(was, now)}"
+                yield owner, name, was, now
+
+    def changed(self) -> str | None:
+        """Which one holds something else now, in words."""
+        for owner, name, was, now in self._changes():
+            kind = type(owner).__name__
+            what = f"the {_KINDS[name]} of a {kind}" if name in _KINDS else f"{kind}.{name.removeprefix('_')}"
+            return f"{what} changed{_from_to(was, now)}"
         return None
 
+    @contextlib.contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Has the attributes hold again, within, what they held when they were read."""
+        present = list(self._changes())
+        for owner, name, was, _ in present:
+            _put(owner, name, was)
+        try:
+            yield
+        finally:
+            for owner, name, _, now in present:
+                _put(owner, name, now)
 
-_KINDS = {"_parameters": "the parameters", "_buffers": "the buffers", "_modules": "the children"}
+
+_KINDS = {"_parameters": "parameters", "_buffers": "buffers", "_modules": "children"}
 
 
 def _held(owner: Any, name: str) -> Any:
     held = object.__getattribute__(owner, "__dict__").get(name, _MISSING)
     return tuple(held.items()) if isinstance(held, Registry) else held
+
+
+def _put(owner: Any, name: str, held: Any) -> None:
+    attributes = object.__getattribute__(owner, "__dict__")
+    if isinstance(attributes.get(name), Registry):
+        attributes[name].clear()
+        attributes[name].update(held)
+    elif held is _MISSING:
+        attributes.pop(name, None)
+    else:
+        attributes[name] = held
 
 
 def _same(was: Any, now: Any) -> bool:

@@ -76,8 +76,8 @@ class Entry:
     def _stale(self) -> str | None:
         for owner, value in self._plan.flags.values():
             if owner.training != value:
-                said: str | None = getattr(owner, "changed", None)
-                return said or f"{type(owner).__name__}.training changed from {value} to {not value}"
+                said: str = owner.changed
+                return said
         signature = self._backend.compiler.signature
         if self._module_hooks != module_hooks.value:
             return "hooks of Modules were registered or removed"

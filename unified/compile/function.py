@@ -97,13 +97,16 @@ class CompiledFunction(Inspected):
             found = getattr(found, part, None)
         return name if found is self else (_again, (self._function, self._options))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+    def __copy__(self) -> Any:
+        return _again(copy.copy(self._function), self._options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Compiles the copy of the function (of the Module, of the instance that a method is bound to) anew."""
         if self._access is not None and id(self._access[0]) in memo:
             copied = CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
             copied._access, copied._method = (memo[id(self._access[0])], self._access[1]), self._method
             return copied
-        return CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
+        return _again(copy.deepcopy(self._function, memo), self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
@@ -250,8 +253,8 @@ def _dimension(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
     return f" (dimension {changed[0]})" if len(changed) == 1 and len(old[0]) == len(new[0]) else ""
 
 
-def _again(function: Callable[..., Any], options: dict[str, Any]) -> CompiledFunction:
-    return CompiledFunction(function, **options)
+def _again(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    return compile(function, **options)
 
 
 def compile(
@@ -262,6 +265,8 @@ def compile(
     buckets: Mapping[str, Sequence[int]] | None = None,
 ) -> Any:
     """Compiles a function, a Module or a bound method, whole training steps included, into one program.
+
+    A compiled Module is a Module, with the very parameters and attributes of the one it was made from.
 
     The function is traced once per signature: shapes and dtypes of the Tensors in its arguments, its Python
     arguments, and the train/eval flags it reads. Tensors that it reads without having made them become inputs,
@@ -306,4 +311,6 @@ def compile(
     """
     if function is None:
         return functools.partial(compile, static_argnames=static_argnames, dynamic=dynamic, buckets=buckets)
-    return CompiledFunction(function, static_argnames, dynamic, buckets)
+    program = CompiledFunction(function, static_argnames, dynamic, buckets)
+    as_module = getattr(type(function), "_as_compiled", None)
+    return program if as_module is None else as_module(function, program)

@@ -22,7 +22,7 @@ class Plan:
         self.changed_grads: list[Tensor] = []
         self.kept: list[Tensor] = []
         self.kept_grads: list[Tensor] = []
-        self.flags: dict[int, tuple[Any, bool]] = {}
+        self.flags: dict[int, tuple[Any, Any]] = {}
         self.reads = Reads()
         """Attributes of Modules."""
         self.grad_guards: list[tuple[Tensor, bool]] = []

@@ -106,7 +106,8 @@ class Program:
 
     def __call__(self, *groups: Sequence[Native]) -> list[Native]:
         tensors = [[None if native is None else wrap(native) for native in group] for group in groups]
-        return self._body(tensors, lambda results: [engine_of(result).detach(result) for result in results])
+        with lock:
+            return self._body(tensors, lambda results: [engine_of(result).detach(result) for result in results])
 
     def derive(self, mask: tuple[tuple[int, int], ...]) -> Program:
         """The program (*groups, cotangents) to the cotangents of the operands that ``mask`` names."""
@@ -301,7 +302,8 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
         grads = [*changed[len(plan.changed) :], *kept[len(plan.kept) :]]
         grad_of = dict(zip(map(id, [*plan.changed_grads, *plan.kept_grads]), grads, strict=True))
         try:
-            with tracer, recording(recorded):  # a pullback is traced within a backward pass, which does not record
+            # a pullback is traced within a backward pass, which does not record, and much may have changed since
+            with tracer, recording(recorded), plan.reads.put_back():
                 for tensor in (*plan.changed, *plan.kept):
                     tracer.adopt(Touched(tensor), values[id(tensor)], grad_of.get(id(tensor)))
                 output = structure.flatten(request.function(*args, **kwargs), results, _admit_result)

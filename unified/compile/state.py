@@ -128,7 +128,7 @@ class StateTracer:
         self.padding: Any = None
         """What interprets ops where lengths are dynamic; see ``padding.py``."""
         self.touched: dict[int, Touched] = {}
-        self.flags: list[tuple[Any, bool]] = []
+        self.flags: list[tuple[Any, Any]] = []
         self.differentiated = False
         self.effects: list[tuple[list[Tensor], Act]] = []
         self.sealed = False
@@ -218,7 +218,7 @@ class StateTracer:
         if id(tensor) in self._places:
             self.grads_written.add(self._places[id(tensor)])
 
-    def read_flag(self, owner: Any, value: bool) -> None:
+    def read_flag(self, owner: Any, value: Any) -> None:
         self.flags.append((owner, value))
 
     def differentiate(self) -> None:

@@ -72,7 +72,7 @@ class RegionTracer:
     def write_grad(self, tensor: Tensor) -> None:
         pass  # refused when the region is over, unless the Tensor was made in it
 
-    def read_flag(self, owner: Any, value: bool) -> None:
+    def read_flag(self, owner: Any, value: Any) -> None:
         if self._around is not None:
             self._around.read_flag(owner, value)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from unified import _dispatch
 from unified._attributes import Observed, Registry
-from unified._dispatch import tracing
 from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, AutogradError, OperandError
@@ -24,6 +23,7 @@ from unified.nn._hooks import (
     register_module_parameter_registration_hook,
 )
 from unified.nn._state import StateHooks, Stateful
+from unified.nn.compiled import compiled
 from unified.nn.parameter import Buffer, Parameter, is_lazy
 
 __all__ = [
@@ -101,6 +101,11 @@ class Module(Stateful, Convertible, Observed):
         if self._module_hooks is None and _hooks.everywhere is None:
             return self.forward(*args, **kwargs)
         return _hooks.call(self, self._module_hooks, args, kwargs)
+
+    def _as_compiled(self, program: Any) -> Self:
+        """What ``un.compile`` makes of this Module."""
+        made: Self = compiled(self, program)
+        return made
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
@@ -276,9 +281,6 @@ class Module(Stateful, Convertible, Observed):
     @property
     def training(self) -> bool:
         """Whether layers like dropout and batch norm behave as in training."""
-        tracer = tracing()
-        if tracer is not None:
-            tracer.read_flag(self, self._training)
         return self._training
 
     @training.setter
