@@ -208,6 +208,23 @@ def test_other_backends_refuse_another_platform(name):
         un.compile(lambda x: x).lower(un.ones(3), platform="tpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "flops"), [("scan", 3 * 2 * 4**3), ("while_loop", 2 * 4**3), ("cond", 2 * 2 * 4**3)]
+)
+def test_torch_counts_what_is_within_control_flow(name, flops):
+    from unified.backends.torch.lowering import costs
+
+    with un.backend("torch"):
+        weight = un.ones(4, 4)
+        ways = {
+            "scan": lambda x: un.scan(lambda carry, row: (carry @ weight, row), x, un.ones(3, 2)),
+            "while_loop": lambda x: un.while_loop(lambda value: value.norm() < 10, lambda value: value @ weight, x),
+            "cond": lambda x: un.cond(x.sum() > 0, lambda x: x @ weight, lambda x: x @ weight @ weight, (x,)),
+        }
+        lowered = un.compile(ways[name]).lower(un.ones(4, 4))
+        assert costs(lowered._lowering._graph)["flops"] == flops
+
+
 @pytest.mark.parametrize("broken", ["", "source", "library"])
 def test_torch_compiles_the_kernels_of_a_program_together(monkeypatch, broken):
     """In one source, and each alone where the C++ compiler does not take that, or its result was cut short."""

@@ -56,8 +56,8 @@ class CompiledModule:
 
 def compiled(module: Any, program: Any) -> Any:
     """The Module whose calls run ``program``."""
-    kind = getattr(type(module), "_plain", type(module))
-    known = kind.__dict__.get("_compiled_kind")
+    kind: Any = getattr(type(module), "_plain", type(module))
+    known: Any = kind.__dict__.get("_compiled_kind")
     if known is None:
         names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
         known = type(kind.__name__, (CompiledModule, kind), {**names, "__slots__": ("_compiled_program",)})
