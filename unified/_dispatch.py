@@ -39,6 +39,9 @@ class Tracer(Protocol):
     padding: Any
     """Where lengths are dynamic: what has the true shapes and interprets ops; else None."""
 
+    runs_again: bool
+    """Whether what is traced is run again for its derivative, as a branch or a loop's body is, and then forgotten."""
+
     def applies(self) -> bool: ...
     def touch(self, tensor: Any) -> None: ...
     def made(self, tensor: Any) -> None: ...

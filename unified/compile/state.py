@@ -109,6 +109,8 @@ MADE_INSIDE = "Tensor(s) made inside the compiled function are still held outsid
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
 
+    runs_again = False
+
     def __init__(
         self,
         backend: Backend,

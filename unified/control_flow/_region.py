@@ -40,6 +40,7 @@ class RegionTracer:
     """
 
     sealed = True
+    runs_again = True
     padding = None
     """A construct over Tensors of dynamic length is refused as a whole, so nothing within it has one."""
 
@@ -47,7 +48,8 @@ class RegionTracer:
         self._around = around
         self._search = search
         self._thread = threading.get_ident()
-        self.made_here: list[weakref.ref[Tensor]] = []
+        self.made_here: dict[int, weakref.ref[Tensor]] = {}
+        """By id; the value may be that of a Tensor from outside, of which it is a copy."""
         self.constants: dict[int, Tensor] = {}
         self.releases: list[Callable[[], None]] = []
 
@@ -61,7 +63,7 @@ class RegionTracer:
     def made(self, tensor: Tensor) -> None:
         native = tensor._native
         if backends_by_type[type(native)].compiler.is_traced(native):
-            self.made_here.append(weakref.ref(tensor))
+            self.made_here[id(tensor)] = weakref.ref(tensor)
         else:
             self.constants[id(tensor)] = tensor
 
@@ -204,6 +206,9 @@ class Region:
 
             def inside(tensor: Tensor) -> bool:
                 native = tensor._native
+                made = tracer.made_here.get(id(tensor))
+                if made is not None and made() is tensor:
+                    return True
                 if id(tensor) in held or id(tensor) in known or id(tensor) in tracer.constants:
                     return True
                 if isinstance(native, Value):
@@ -294,7 +299,7 @@ class Region:
             release()
 
         def alive() -> list[Tensor]:
-            found = [reference() for reference in tracer.made_here]
+            found = [reference() for reference in tracer.made_here.values()]
             return [tensor for tensor in found if tensor is not None]
 
         if alive():
