@@ -35,8 +35,8 @@ def checkpoint(
     """``function(*args, **kwargs)``, at the price of a second forward pass instead of the memory of the first.
 
     Gradients reach Tensors among the arguments and those that the function holds by closure, its parameters say, and
-    are differentiable themselves. Within a branch or a loop's body in ``un.compile``, whose derivative computes all of it
-    again, it is a plain call.
+    are differentiable themselves. Within a branch or a loop's body in ``un.compile``, whose derivative computes all
+    of it again, it is a plain call.
 
     Args:
         use_reentrant: PyTorch's; this one is as its ``False``, without the limits of its ``True``.
