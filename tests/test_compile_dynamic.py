@@ -458,3 +458,17 @@ def test_bad_options_are_refused(backend):
         compiled(reals(17), reals(17))
     with pytest.raises(errors.ShapeError, match=r"names dimension 1 of a Tensor of shape \(3,\)"):
         un.compile(f, dynamic={"x": {1: "time"}})(reals(3), reals(3))
+
+
+def test_what_debug_shows_has_no_padding(backend, capsys):
+    def f(x):
+        un.debug.print("{} of {}, twice {twice}", x, x.shape[0], twice=x[None] * un.tensor([[1], [1]]))
+        un.debug.check(x.sum() < 9, "{} are too many", x.shape[0])
+        return x.sum()
+
+    for way in (un.disable_compile()(f), un.compile(f, dynamic={"x": {0: "time"}})):
+        way(un.arange(3))
+        assert capsys.readouterr().out == "[0 1 2] of 3, twice [[0 1 2]\n [0 1 2]]\n"
+        with pytest.raises(errors.CheckError, match="5 are too many"):
+            way(un.arange(5))
+        assert "of 5" in capsys.readouterr().out

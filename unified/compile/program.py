@@ -237,9 +237,9 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
                 plan.carries = [not tracer.differentiated and _requires(r) for r in results]
                 plan.effects = [(len(tensors), act) for tensors, act in tracer.effects]
                 _read_plan(plan, tracer, backend)
+                request.inner[:] = tracer.inner
                 return [engine_of(r).detach(r) for r in results]
         finally:
-            request.inner[:] = tracer.inner
             for found in tracer.touched.values():
                 found.restore()
             for used in (args, kwargs, arguments, results):

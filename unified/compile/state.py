@@ -249,6 +249,8 @@ class StateTracer:
             )
         for tensor in tensors:
             self.touch(tensor)
+        if self.padding is not None:
+            tensors, act = self.padding.unpadded(tensors, act)
         with engine_of(tensors[0]).transforms.suspended() if tensors else nullcontext():
             self.effects.append(([wrap(engine_of(tensor).detach(tensor)) for tensor in tensors], act))
 
