@@ -271,6 +271,8 @@ _IDS = np.random.default_rng(3).integers(0, 5, 16)
 CASES = {
     "sum": lambda x: (x.sum(), x.sum(1), x.sum((0, -1), keepdim=True), (x > 0).sum(1)),
     "mean": lambda x: (x.mean(), x.mean(1), x.mean(-1), x.mean((1, 2), keepdim=True)),
+    "table": lambda x: (x + un.arange(64.0).reshape(16, 4)[: x.shape[1]], un.arange(20.0)[1 : x.shape[1] - 1].sum()),
+    "global pooling": lambda x: (F.adaptive_avg_pool1d(x.transpose(1, 2), 1), F.adaptive_avg_pool2d(x[None], 1)),
     "var": lambda x: (x.var(1), x.std(), un.var_mean(x, 1)[0], x.var(-1)),
     "prod": lambda x: (x.prod(1),),
     "extremes": lambda x: (x.amax(1), x.amin((0, 1)), x.max(), x.min(1)[0], x.max(1)[1], x.argmax(1), x.argmin(1)),
@@ -413,6 +415,7 @@ def test_every_rule_is_of_an_op():
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 2), stride=2), "conv1d: a stride"),
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 5)), "conv1d: a kernel that is longer"),
         (lambda x: x[:, 3:], "index: leaving out 3"),
+        (lambda x: x + un.ones(5, 4)[: x.shape[1]], "index: a slice to time of a dimension of 5, .* end one there"),
         (lambda x: x @ un.ones(3, 5, 4).transpose(1, 2) @ x, "matmul: a product of different lengths"),
         (lambda x: x.shape[1], "returns the dynamic length time"),
     ],

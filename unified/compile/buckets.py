@@ -14,7 +14,7 @@ from unified._dtype import int32
 from unified._length import Dynamic
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile.padding import Cut, Layout, Ragged, cut_by, without
+from unified.compile.padding import Cut, Layout, Ragged, cut_by, trimmed
 from unified.compile.signature import Call, Signature
 from unified.errors import ArgumentError, DynamicLengthError, ShapeError
 
@@ -150,5 +150,5 @@ def cut(tensor: Tensor, by: Cut, lengths: Sequence[int]) -> Tensor:
     if not by:
         return tensor
     backend = backends_by_type[type(tensor._native)]
-    values = without(backend.to_numpy(tensor._native), by, lengths)
+    values = trimmed(backend.to_numpy(tensor._native), by, lengths)
     return wrap(backend.from_numpy(np.ascontiguousarray(values), tensor.dtype, tensor.device))

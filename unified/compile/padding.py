@@ -66,7 +66,7 @@ def cut_by(layout: Layout, order: Sequence[Dynamic | None]) -> Cut:
     ])  # fmt: skip
 
 
-def without(values: np.ndarray[Any, Any], by: Cut, lengths: Sequence[int]) -> np.ndarray[Any, Any]:
+def trimmed(values: np.ndarray[Any, Any], by: Cut, lengths: Sequence[int]) -> np.ndarray[Any, Any]:
     """``values`` without their padding."""
     for dim, which, offset, pre, post in by:
         before, after = values.shape[:dim], values.shape[dim + 1 :]
@@ -145,7 +145,7 @@ class Padding:
 
         def cut_first(arrays: list[Any]) -> None:
             lengths = [int(length) for length in arrays[len(cuts) :]]
-            act([without(array, by, lengths) for array, by in zip(arrays, cuts, strict=False)])
+            act([trimmed(array, by, lengths) for array, by in zip(arrays, cuts, strict=False)])
 
         return [*tensors, *[dynamic.tensor for dynamic in dynamics]], cut_first
 
@@ -205,8 +205,13 @@ class Padding:
                 self.mark(tensor, (None,) * tensor.ndim)
         return result
 
+    def concerns(self, tensor: Tensor, key: Any) -> bool:
+        """Whether ``tensor[key]`` has to do with dynamic lengths."""
+        keys = key if isinstance(key, tuple) else (key,)
+        return self.is_dynamic(tensor) or any(k.__class__ is slice and isinstance(k.stop, Length) for k in keys)
+
     def subscript(self, tensor: Tensor, key: Any) -> Tensor:
-        """``tensor[key]`` of a Tensor with dynamic dimensions."""
+        """``tensor[key]`` where :meth:`concerns` says so."""
         result: Tensor = self._subscript(self, tensor, key)
         return result
 
