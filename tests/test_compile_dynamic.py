@@ -415,7 +415,7 @@ def test_every_rule_is_of_an_op():
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 2), stride=2), "conv1d: a stride"),
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 5)), "conv1d: a kernel that is longer"),
         (lambda x: x[:, 3:], "index: leaving out 3"),
-        (lambda x: x + un.ones(5, 4)[: x.shape[1]], "index: a slice to time of a dimension of 5, .* end one there"),
+        (lambda x: x + un.ones(5, 4)[: x.shape[1]], "index: a slice to time of a dimension of 5, .*end one there"),
         (lambda x: x @ un.ones(3, 5, 4).transpose(1, 2) @ x, "matmul: a product of different lengths"),
         (lambda x: x.shape[1], "returns the dynamic length time"),
     ],

@@ -293,10 +293,8 @@ def _up_to(padding: Padding, op: Op, tensor: Tensor, dim: int, k: slice) -> Tens
     if k.step not in (None, 1) or start.__class__ is not int or not 0 <= start <= stop.low or stop.factor != 1:
         raise refuse(op, "a slice to a dynamic length other than [:length] and [a:length]", tensor)
     if stop.high > size:
-        raise refuse(
-            op, f"a slice to {stop!r} of a dimension of {size}, which is in the middle of the bucket of {stop.low} to "
-            f"{stop.high} (end one there, buckets=),", tensor
-        )  # fmt: skip
+        bucket = f"the bucket of {stop.low} to {stop.high} (end one there, buckets=)"
+        raise refuse(op, f"a slice to {stop!r} of a dimension of {size}, in the middle of {bucket},", tensor)
     layout = list(padding.layout(tensor))
     layout[dim] = Ragged(stop.dynamic, stop.offset - start)
     return padding.mark(padding.plain("narrow_at", tensor, dim, start, stop.high - start), layout)
