@@ -258,3 +258,32 @@ def test_the_peak_of_a_sequence_of_steps():
     assert peak(residual, [0], [4]) == 4 + 8 + 2 + 8
     view = [Step(4, []), Step(8, [0]), Step(0, [1], alias=True), Step(16, []), Step(1, [2])]
     assert peak(view, [0], [4]) == 4 + 8 + 16
+
+
+def test_a_report_runs_no_python_of_the_function_again(backend):
+    seen = []
+
+    class Chatty(nn.Module):
+        def forward(self, x):
+            seen.append(self.scale)
+            return x * self.scale
+
+    module = Chatty()
+    module.scale = 2.0
+    compiled = un.compile(module)
+    lowered = compiled.lower(un.ones(3))
+    compiled(un.ones(3))
+    count = len(seen)
+    module.scale = 3.0
+    assert "1 program(s)" in compiled.explain()
+    assert compiled.explain().programs[0]["bytes accessed"] is not None
+    assert lowered.compile().memory_analysis()["peak"] > 0
+    assert len(seen) == count
+
+
+def test_a_report_of_a_program_that_xla_lacks_an_op_of():
+    with un.backend("tensorflow"):
+        compiled = un.compile(lambda x: un.linalg.eigvals(x))
+        compiled(un.ones(2, 2))
+        assert "1 program(s)" in compiled.explain()
+        assert compiled.explain().programs[0]["flops"] is None

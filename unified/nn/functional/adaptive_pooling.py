@@ -74,7 +74,8 @@ def adaptive_avg_pool(input: Tensor, output_size: tuple[int, ...]) -> Tensor:
     """Means over ``output_size`` windows of the last dimensions."""
     total = _windows.widened(input)
     if all(size == 1 for size in output_size):  # of any length, a dynamic one too
-        return total.mean(tuple(range(-len(output_size), 0)), keepdim=True).to(input.dtype)
+        mean: Tensor = total.mean(tuple(range(-len(output_size), 0)), keepdim=True).to(input.dtype)
+        return mean
     sizes: Any = np.ones((1,))
     for dim, size in zip(range(-len(output_size), 0), output_size, strict=True):
         length = input.shape[dim]
