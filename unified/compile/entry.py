@@ -14,6 +14,7 @@ from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
 from unified.backends.protocol import Backend, Executable, Native
 from unified.compile.buckets import cut
+from unified.compile.places import moved
 from unified.compile.plan import Plan
 from unified.compile.state import Act
 
@@ -60,6 +61,8 @@ class Entry:
             for tensor, absent in self._plan.grad_guards:
                 if (read_grad(tensor) is None) is not absent:
                     return False
+        if self._plan.places and moved(self._plan.places) is not None:
+            return False
         for position, absent in self._plan.argument_guards:
             if (self._engine.read_grad(leaves[position]) is None) is not absent:
                 return False
@@ -99,6 +102,9 @@ class Entry:
         """Why :meth:`valid` said no."""
         if not self._as_bound(leaves):
             return "an argument is now, or is no longer, a Tensor that the function also reaches by itself"
+        place = moved(self._plan.places)
+        if place is not None:
+            return f"{place.name} was replaced by another Tensor; write into it, {place.name}.copy_(value)"
         return self._stale() or "the grad of a captured Tensor or of an argument changed between None and a Tensor"
 
     def describe(self) -> dict[str, Any]:

@@ -279,8 +279,8 @@ def compile(
 
     What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
     prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
-    is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
-    (``state.copy_(value)``). Of Modules, an attribute that was read and changes is another trace.
+    is no Tensor is read then too, and is not seen to change, except on Modules. Write into Tensors
+    (``state.copy_(value)``): one that another takes the place of is another trace.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.

@@ -7,6 +7,7 @@ from typing import Any
 from unified._attributes import Reads
 from unified._tensor import Tensor
 from unified.compile.buckets import Cut
+from unified.compile.places import Place
 from unified.compile.state import Act
 
 
@@ -23,6 +24,8 @@ class Plan:
         self.kept: list[Tensor] = []
         self.kept_grads: list[Tensor] = []
         self.flags: dict[int, tuple[Any, Any]] = {}
+        self.places: list[Place] = []
+        """Where captured Tensors are found."""
         self.reads = Reads()
         """Attributes of Modules."""
         self.grad_guards: list[tuple[Tensor, bool]] = []

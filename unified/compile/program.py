@@ -22,6 +22,7 @@ from unified.compile.buckets import Cut, Padded
 from unified.compile.effects import Effects
 from unified.compile.entry import Entry, differentiable, lock, plain
 from unified.compile.padding import Padding
+from unified.compile.places import kept, reached
 from unified.compile.plan import Plan
 from unified.compile.signature import Call, unflatten
 from unified.compile.state import MADE_INSIDE, Again, StateTracer, Touched, leak, still_held
@@ -203,8 +204,11 @@ def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
 def _discover(request: Request, given: Sequence[Any]) -> Plan:
     """What a function touches; where something has to be done first, it is traced again afterwards."""
     while True:
+        places = reached(request.function, request.call)
         try:
-            return _touched(request, given)
+            plan = _touched(request, given)
+            plan.places = kept(places, {id(tensor) for tensor in (*plan.changed, *plan.kept)})
+            return plan
         except Again as first:
             with no_grad():
                 first.act()
