@@ -454,6 +454,15 @@ def test_bad_options_are_refused(backend):
         un.compile(f, dynamic={"x": {0: "time"}}, buckets={"length": [8]})
     with pytest.raises(errors.ArgumentError, match="must be positive ints"):
         un.compile(f, dynamic={"x": {0: "time"}}, buckets={"time": [0]})
+    for dynamic in ({"x": 0}, {"x": ["time"]}, "x", {"x": {"time": 0}}):
+        with pytest.raises(errors.OperandError, match="dynamic= names dimensions by argument"):
+            un.compile(f, dynamic=dynamic)
+    with pytest.raises(errors.ArgumentError, match="dynamic= is not given"):
+        un.compile(f, buckets={"time": [8]})
+    with pytest.raises(errors.OperandError, match="static_argnames= is a parameter's name"):
+        un.compile(f, static_argnames=3)
+    with pytest.raises(errors.OperandError, match="takes a function, a Module or a bound method, not int"):
+        un.compile(3)
     compiled = un.compile(f, dynamic={"x": {0: "time"}, "y": {0: "time"}}, buckets=TIME)
     with pytest.raises(errors.ShapeError, match="'time' is 3 in one Tensor, 4 in another"):
         compiled(reals(3), reals(4))

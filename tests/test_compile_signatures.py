@@ -63,6 +63,13 @@ def test_nested_arguments_of_every_kind(backend):
     assert programs(compiled) == 3
 
 
+def test_slices_are_arguments(backend):
+    compiled, x = un.compile(lambda x, where: x[where]), un.tensor(X)
+    for where in (slice(1, 3), slice(1, 3), (slice(None), slice(0, 2))):
+        np.testing.assert_array_equal(compiled(x, where).numpy(), x[where].numpy())
+    assert programs(compiled) == 2
+
+
 @pytest.mark.parametrize(
     ("first", "second", "why"),
     [

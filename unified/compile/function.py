@@ -7,7 +7,7 @@ import functools
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from unified._device import current_device
@@ -23,7 +23,7 @@ from unified.compile.lowered import Inspected
 from unified.compile.program import Request, trace
 from unified.compile.report import Report, words
 from unified.compile.signature import Call, Signature, same_tensors, wrap_numbers
-from unified.errors import BackendMismatchError, CompileError
+from unified.errors import ArgumentError, BackendMismatchError, CompileError, OperandError
 
 RETRACES_BEFORE_WARNING = 8
 
@@ -257,6 +257,23 @@ def _again(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     return compile(function, **options)
 
 
+def _check(function: Any, static_argnames: Any, dynamic: Any, buckets: Any) -> None:
+    """Raises OperandError where an argument of :func:`compile` is of another kind."""
+    if not callable(function):
+        raise OperandError(f"un.compile takes a function, a Module or a bound method, not {type(function).__name__}")
+    names = [static_argnames] if isinstance(static_argnames, str) else static_argnames
+    if not isinstance(names, Sequence | Set) or not all(isinstance(name, str) for name in names):
+        raise OperandError(f"static_argnames= is a parameter's name or a sequence of names, not {static_argnames!r}")
+    if dynamic is not None and not (
+        isinstance(dynamic, Mapping)
+        and all(isinstance(dims, Mapping) for dims in dynamic.values())
+        and all(type(dim) is int and isinstance(n, str) for dims in dynamic.values() for dim, n in dims.items())
+    ):
+        raise OperandError(f"dynamic= names dimensions by argument, as {{'x': {{1: 'time'}}}}, not {dynamic!r}")
+    if buckets is not None and dynamic is None:
+        raise ArgumentError("buckets= gives lengths of dimensions that dynamic= names, and dynamic= is not given")
+
+
 def compile(
     function: Callable[..., Any] | None = None,
     *,
@@ -303,6 +320,9 @@ def compile(
             optimizer.step()
             return loss
 
+    Raises:
+        OperandError, ArgumentError: an argument of this function is of another kind, or names what does not exist.
+
     Raises (when called):
         TracedValueError: Python asked for a value, as in ``if x.sum() > 0``; names the line and the way out.
         LeakedTensorError: a Tensor made inside is kept outside and would have no value there.
@@ -311,6 +331,7 @@ def compile(
     """
     if function is None:
         return functools.partial(compile, static_argnames=static_argnames, dynamic=dynamic, buckets=buckets)
+    _check(function, static_argnames, dynamic, buckets)
     program = CompiledFunction(function, static_argnames, dynamic, buckets)
     as_module = getattr(type(function), "_as_compiled", None)
     return program if as_module is None else as_module(function, program)
