@@ -231,6 +231,45 @@ def test_a_compiled_module_and_the_module_have_the_same_attributes(tmp_path):
         np.testing.assert_array_equal(loaded(x).detach().numpy(), compiled(x).detach().numpy())
 
 
+def test_step_hooks_that_come_and_go_are_seen(backend):
+    weight, count = un.ones(2, requires_grad=True), un.tensor(0)
+    optimizer = optim.SGD([weight], lr=0.1)
+
+    @un.compile
+    def step():
+        optimizer.zero_grad()
+        weight.sum().backward()
+        optimizer.step()
+
+    def hook(*_: Any) -> None:
+        count.add_(1)
+
+    step()
+    handle = optimizer.register_step_post_hook(hook)
+    step(), step()
+    handle.remove()
+    step()
+    assert count.item() == 2
+    assert step.explain().reasons[1] == "the parameter groups or the step hooks of an optimizer changed"
+
+
+def test_an_optimizer_may_be_made_inside(backend):
+    def train(way: Any) -> list[float]:
+        weight = un.tensor([1.0, 2.0], requires_grad=True)
+
+        def step() -> None:
+            optimizer = optim.Adam([weight], lr=0.1)
+            optimizer.zero_grad()
+            weight.square().sum().backward()
+            optimizer.step()
+
+        run = way(step)
+        run(), run()
+        return weight.tolist()
+
+    assert train(un.compile) == pytest.approx(train(lambda function: function), rel=1e-5)
+
+
 # ---- methods -------------------------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,14 @@ def test_nested_arguments_of_every_kind(backend):
     assert programs(compiled) == 3
 
 
+def test_a_result_of_a_class_of_dicts_is_refused(backend):
+    class Output(OrderedDict):
+        pass
+
+    with pytest.raises(errors.CompileError, match="the dict class Output, which cannot be made anew"):
+        un.compile(lambda x: Output(x=x))(un.tensor(X))
+
+
 def test_slices_are_arguments(backend):
     compiled, x = un.compile(lambda x, where: x[where]), un.tensor(X)
     for where in (slice(1, 3), slice(1, 3), (slice(None), slice(0, 2))):

@@ -336,6 +336,11 @@ def _admit_result(value: Any, _: list[Any]) -> Any:
             f"the compiled function returns a {type(value).__name__}, whose code would run when the program is over; "
             "return a list of what it gives"
         )
+    if isinstance(value, dict):
+        raise CompileError(
+            f"the compiled function returns the dict class {type(value).__name__}, which cannot be made anew; return "
+            "dict(result)"
+        )
     return structure.Static(value)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from unified._dispatch import state_epoch, tracing
+from unified._dispatch import tracing
 from unified._engine import engine_of
 from unified._hooks import Hook, RemovableHandle, register
 from unified._recorded import drop_gradients
@@ -15,7 +15,7 @@ from unified.autograd.grad_mode import enable_grad, set_grad_enabled
 from unified.errors import ArgumentError, OperandError
 from unified.optim import _checkpoint
 from unified.optim._update import Rule, Update, optimizer_update
-from unified.optim.param_group import DYNAMIC, Members, ParamGroup, scalar
+from unified.optim.param_group import DYNAMIC, Guard, ParamGroup, scalar
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]]
 
@@ -52,7 +52,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[ParamGroup] = []
-        self._members = Members(self)
+        self._composition = Guard("the parameter groups or the step hooks of an optimizer changed")
         self._hooks: dict[str, dict[int, Hook]] = {}
         self._check(defaults)
         groups: list[Any] = list(params)
@@ -160,7 +160,7 @@ class Optimizer:
             self.state[param] = {}
         self._complete(group)
         self.param_groups.append(group)
-        state_epoch.bump()
+        self._composition.bump()
 
     def _complete(self, group: ParamGroup) -> None:
         """Makes the state that the group's present options need and its parameters have not."""
@@ -194,7 +194,7 @@ class Optimizer:
         """The groups, of whose parameters the program that is being traced is made."""
         tracer = tracing()
         if tracer is not None:
-            tracer.read_flag(self._members, self._members.training)
+            tracer.read_flag(self._composition, self._composition.training)
         return self.param_groups
 
     # ---- the step ------------------------------------------------------------------------------------------------
@@ -337,7 +337,8 @@ class Optimizer:
     # ---- hooks ---------------------------------------------------------------------------------------------------
 
     def _register(self, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
-        return register(self._hooks.setdefault(kind, {}), hook, prepend)
+        epochs = (self._composition,) if kind.startswith("step") else ()
+        return register(self._hooks.setdefault(kind, {}), hook, prepend, epochs)
 
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """``hook(optimizer, args, kwargs)`` before every step; may return other ``(args, kwargs)``."""

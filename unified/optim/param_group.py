@@ -34,19 +34,10 @@ class Guard:
         self.changed = changed
         """What to say when it has."""
 
-
-class Members:
-    """Stands for the parameters of all groups where ``un.compile`` looks for flags."""
-
-    changed = "the parameters of an optimizer changed"
-
-    def __init__(self, optimizer: Any) -> None:
-        self._optimizer = optimizer
-
-    @property
-    def training(self) -> tuple[tuple[int, ...], ...]:
-        """Which parameters they are, by group."""
-        return tuple([tuple(map(id, group["params"])) for group in self._optimizer.param_groups])
+    def bump(self) -> None:
+        """Says that it has changed."""
+        self.training = object()
+        state_epoch.bump()
 
 
 class ParamGroup(dict[str, Any]):
@@ -74,7 +65,7 @@ class ParamGroup(dict[str, Any]):
         self._exact: dict[str, float] = {}
         self._numbers, self._rule = numbers, rule
         self.guard = Guard("an option of an optimizer changed")
-        self.sharing = Guard("which parameters of an optimizer share their step count changed")
+        self.sharing = Guard("the parameters of an optimizer, or which of them share their step count, changed")
         self.floats: dict[str, float] = {}
         self.tensors: dict[str, Tensor] = {}
         self.decays = False
@@ -93,7 +84,7 @@ class ParamGroup(dict[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         self._set(key, value)
         if key == "params":
-            state_epoch.bump()
+            self.sharing.bump()
         if key not in DYNAMIC:
             self._derive()
 
@@ -142,8 +133,7 @@ class ParamGroup(dict[str, Any]):
 
     def shared_anew(self) -> None:
         """Says that parameters have got numbers of their state in common, or of their own."""
-        self.sharing.training = object()
-        state_epoch.bump()
+        self.sharing.bump()
 
     def update(self, *others: Any, **options: Any) -> None:
         """Sets options as ``group[key] = value`` does."""
