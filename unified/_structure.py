@@ -62,7 +62,7 @@ def flatten(value: Any, leaves: list[Any], admit: Callable[[Any, list[Any]], Any
     if kind is slice:
         return (kind, tuple([flatten(member, leaves, admit) for member in (value.start, value.stop, value.step)]))
     if isinstance(value, dict) and admit is not None:  # of a class that dict's constructor does not make
-        return admit(value, leaves)
+        return cast(Hashable, admit(value, leaves))
     if isinstance(value, (tuple, list)):
         return (kind, tuple([flatten(member, leaves, admit) for member in value]))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
