@@ -276,6 +276,22 @@ def test_requires_grad_is_guarded(backend):
     assert w.grad is None
 
 
+def test_requires_grad_that_is_set_inside_stays_set(backend):
+    frozen, trained = un.ones(2, requires_grad=True), un.ones(2, requires_grad=True)
+
+    @un.compile
+    def step(x, freeze):
+        frozen.requires_grad_(not freeze)
+        frozen.grad = trained.grad = None
+        (x * frozen * trained).sum().backward()
+
+    for freeze in (True, True, False, True):
+        step(un.ones(2), freeze)
+        assert frozen.requires_grad is not freeze
+        assert (frozen.grad is None) is freeze
+        assert trained.grad.tolist() == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("use", ["if", "while", "float", "int", "range", "item", "numpy", "tolist"])
 def test_python_control_flow_on_a_value_names_the_line(backend, use):
     def f(x):

@@ -183,6 +183,8 @@ class Entry:
             cursor += 1
         for position in plan.cleared_arguments:
             engine.write_grad(leaves[position], None)
+        for tensor, required in plan.required:
+            tensor.requires_grad_(required)
 
 
 def _act(effects: list[tuple[int, Act]], state: list[Native]) -> None:

@@ -30,6 +30,8 @@ class Plan:
         """Attributes of Modules."""
         self.grad_guards: list[tuple[Tensor, bool]] = []
         self.requires: list[tuple[Tensor, bool, Any, tuple[int, ...]]] = []
+        self.required: list[tuple[Tensor, bool]] = []
+        """Which Tensors are left with another ``requires_grad``, and which one."""
         self.carries: list[bool] = []
         """Which results carry gradients out."""
         self.output: Any = None
@@ -58,7 +60,7 @@ class Plan:
     def pure(self) -> bool:
         """Whether a call writes nothing."""
         return not (
-            self.changed or self.changed_grads or self.new_grads or self.cleared
+            self.changed or self.changed_grads or self.new_grads or self.cleared or self.required
             or self.written_arguments or self.argument_grads or self.cleared_arguments or self.effects
         )  # fmt: skip
 

@@ -274,7 +274,11 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
             (plan.changed_grads if accumulated else plan.kept_grads).append(found.tensor)
         if found.grad_read:
             plan.grad_guards.append((found.tensor, found.grad is None))
-        required = engine_of(found.tensor).requires_grad(found.tensor)
+        engine = engine_of(found.tensor)
+        required = engine.requires_grad(found.tensor)
+        if required is not found.required and engine.is_leaf(found.tensor):
+            plan.required.append((found.tensor, required))
+            required = found.required
         hooks = engine_of(found.tensor).hook_ids(found.tensor)
         plan.requires.append((found.tensor, required, signature(found.native), hooks))
     plan.flags = {id(owner): (owner, value) for owner, value in tracer.flags}

@@ -34,13 +34,14 @@ class Touched:
 
     __slots__ = (
         "grad", "grad_native", "grad_read", "grad_stand_in", "grad_written", "leaf", "native", "node", "output",
-        "shared", "stand_in", "tensor",
+        "required", "shared", "stand_in", "tensor",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor) -> None:
         engine = engine_of(tensor)
         self.tensor = tensor
-        self.leaf = engine.requires_grad(tensor) and engine.is_leaf(tensor)
+        self.required = engine.requires_grad(tensor)
+        self.leaf = self.required and engine.is_leaf(tensor)
         if grad_mode.enabled and engine.requires_grad(tensor) and not self.leaf:
             raise CompileError(
                 f"a Tensor of shape {tuple(tensor.shape)} that was computed outside of the compiled function, with "
@@ -267,9 +268,10 @@ class StateTracer:
         if not self.differentiated:
             return
         for found in list(self.touched.values()):
-            if found.leaf:
+            engine = engine_of(found.tensor)
+            if found.leaf or (engine.requires_grad(found.tensor) and engine.is_leaf(found.tensor)):
                 self.read_grad(found.tensor)
-                engine_of(found.tensor).read_grad(found.tensor)
+                engine.read_grad(found.tensor)
         for argument in self.arguments:
             if engine_of(argument).requires_grad(argument):
                 self.read_grad(argument)
