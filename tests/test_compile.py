@@ -100,6 +100,29 @@ def test_gradients_accumulate_across_compiled_calls(backend):
     np.testing.assert_allclose(got, problem.weights[0].grad.numpy(), **CLOSE)
 
 
+def test_a_gradient_that_is_changed_and_then_dropped_or_replaced(backend):
+    """The last of several accumulating steps: clip, update, ``zero_grad()``."""
+
+    def last(w, v):
+        w.grad.mul_(3)
+        v.grad.mul_(0.5)
+        with un.no_grad():
+            w.sub_(w.grad)
+        w.grad = v.grad = None
+        (v * 5).sum().backward()
+
+    found = []
+    for way in (lambda function: function, un.compile):
+        w, v = un.ones(3, requires_grad=True), un.ones(3, requires_grad=True)
+        (w * 2 + v * 4).sum().backward()
+        held = w.grad, v.grad
+        way(lambda w=w, v=v: last(w, v))()
+        assert w.grad is None
+        assert v.grad is not held[1]
+        found.append([t.detach().numpy() for t in (w, *held, v.grad)])
+    agree(*found)
+
+
 def test_gradients_flow_out_of_a_compiled_forward(backend):
     problem = Problem()
     x, y = un.tensor(X, requires_grad=True), un.tensor(Y)
@@ -125,6 +148,37 @@ def test_detach_and_no_grad_hold_inside_a_compiled_forward(backend):
     w.grad = None
     forward(x).backward()
     np.testing.assert_allclose(got, w.grad.numpy(), **CLOSE)
+
+
+def test_results_require_grad_compiled_where_they_do_eagerly(backend):
+    w, kept = un.ones(3, requires_grad=True), un.ones(3)
+
+    def f(x):
+        with un.no_grad():
+            apart = w * x
+        return apart, w * x, (w * x).detach(), (w * x).argmax(), x, kept
+
+    compiled, x = un.compile(f), un.full((3,), 2.0)
+    results = compiled(x)
+    assert [r.requires_grad for r in results] == [r.requires_grad for r in f(x)]
+    (results[0] * results[1]).sum().backward()
+    assert w.grad.tolist() == [4.0, 4.0, 4.0]
+
+
+def test_a_captured_tensor_that_no_op_looks_at_is_state_too(backend, capsys):
+    returned, shown, gradient, weight = un.ones(2), un.ones(2), un.ones(2), un.ones(2, requires_grad=True)
+
+    @un.compile
+    def f():
+        weight.grad = gradient
+        un.debug.print("{}", shown)
+        return returned
+
+    for value in (1.0, 5.0):
+        for tensor in (returned, shown, gradient):
+            tensor.fill_(value)
+        assert f().tolist() == weight.grad.tolist() == [value, value]
+        assert capsys.readouterr().out.strip() == f"[{value:.0f}. {value:.0f}.]"
 
 
 def test_gradient_of_an_argument(backend):
@@ -220,6 +274,22 @@ def test_requires_grad_is_guarded(backend):
     w.requires_grad_(False)
     compiled(x)
     assert w.grad is None
+
+
+def test_requires_grad_that_is_set_inside_stays_set(backend):
+    frozen, trained = un.ones(2, requires_grad=True), un.ones(2, requires_grad=True)
+
+    @un.compile
+    def step(x, freeze):
+        frozen.requires_grad_(not freeze)
+        frozen.grad = trained.grad = None
+        (x * frozen * trained).sum().backward()
+
+    for freeze in (True, True, False, True):
+        step(un.ones(2), freeze)
+        assert frozen.requires_grad is not freeze
+        assert (frozen.grad is None) is freeze
+        assert trained.grad.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("use", ["if", "while", "float", "int", "range", "item", "numpy", "tolist"])

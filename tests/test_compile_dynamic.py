@@ -271,6 +271,8 @@ _IDS = np.random.default_rng(3).integers(0, 5, 16)
 CASES = {
     "sum": lambda x: (x.sum(), x.sum(1), x.sum((0, -1), keepdim=True), (x > 0).sum(1)),
     "mean": lambda x: (x.mean(), x.mean(1), x.mean(-1), x.mean((1, 2), keepdim=True)),
+    "table": lambda x: (x + un.arange(64.0).reshape(16, 4)[: x.shape[1]], un.arange(20.0)[1 : x.shape[1] - 1].sum()),
+    "global pooling": lambda x: (F.adaptive_avg_pool1d(x.transpose(1, 2), 1), F.adaptive_avg_pool2d(x[None], 1)),
     "var": lambda x: (x.var(1), x.std(), un.var_mean(x, 1)[0], x.var(-1)),
     "prod": lambda x: (x.prod(1),),
     "extremes": lambda x: (x.amax(1), x.amin((0, 1)), x.max(), x.min(1)[0], x.max(1)[1], x.argmax(1), x.argmin(1)),
@@ -413,6 +415,7 @@ def test_every_rule_is_of_an_op():
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 2), stride=2), "conv1d: a stride"),
         (lambda x: F.conv1d(x.transpose(1, 2), un.ones(1, 4, 5)), "conv1d: a kernel that is longer"),
         (lambda x: x[:, 3:], "index: leaving out 3"),
+        (lambda x: x + un.ones(5, 4)[: x.shape[1]], "index: a slice to time of a dimension of 5, .*end one there"),
         (lambda x: x @ un.ones(3, 5, 4).transpose(1, 2) @ x, "matmul: a product of different lengths"),
         (lambda x: x.shape[1], "returns the dynamic length time"),
     ],
@@ -451,6 +454,15 @@ def test_bad_options_are_refused(backend):
         un.compile(f, dynamic={"x": {0: "time"}}, buckets={"length": [8]})
     with pytest.raises(errors.ArgumentError, match="must be positive ints"):
         un.compile(f, dynamic={"x": {0: "time"}}, buckets={"time": [0]})
+    for dynamic in ({"x": 0}, {"x": ["time"]}, "x", {"x": {"time": 0}}):
+        with pytest.raises(errors.OperandError, match="dynamic= names dimensions by argument"):
+            un.compile(f, dynamic=dynamic)
+    with pytest.raises(errors.ArgumentError, match="dynamic= is not given"):
+        un.compile(f, buckets={"time": [8]})
+    with pytest.raises(errors.OperandError, match="static_argnames= is a parameter's name"):
+        un.compile(f, static_argnames=3)
+    with pytest.raises(errors.OperandError, match="takes a function, a Module or a bound method, not int"):
+        un.compile(3)
     compiled = un.compile(f, dynamic={"x": {0: "time"}, "y": {0: "time"}}, buckets=TIME)
     with pytest.raises(errors.ShapeError, match="'time' is 3 in one Tensor, 4 in another"):
         compiled(reals(3), reals(4))
@@ -458,3 +470,17 @@ def test_bad_options_are_refused(backend):
         compiled(reals(17), reals(17))
     with pytest.raises(errors.ShapeError, match=r"names dimension 1 of a Tensor of shape \(3,\)"):
         un.compile(f, dynamic={"x": {1: "time"}})(reals(3), reals(3))
+
+
+def test_what_debug_shows_has_no_padding(backend, capsys):
+    def f(x):
+        un.debug.print("{} of {}, twice {twice}", x, x.shape[0], twice=x[None] * un.tensor([[1], [1]]))
+        un.debug.check(x.sum() < 9, "{} are too many", x.shape[0])
+        return x.sum()
+
+    for way in (un.disable_compile()(f), un.compile(f, dynamic={"x": {0: "time"}})):
+        way(un.arange(3))
+        assert capsys.readouterr().out == "[0 1 2] of 3, twice [[0 1 2]\n [0 1 2]]\n"
+        with pytest.raises(errors.CheckError, match="5 are too many"):
+            way(un.arange(5))
+        assert "of 5" in capsys.readouterr().out

@@ -177,7 +177,7 @@ def test_python_that_asks_for_a_value_is_refused_on_its_own_line(backend, use):
 # ---- leaks --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["attribute", "list", "closure", "module"])
+@pytest.mark.parametrize("where", ["attribute", "list", "closure", "module", "cache"])
 def test_a_traced_tensor_that_is_kept_is_an_error(backend, where):
     class Holder:
         kept = None
@@ -199,6 +199,9 @@ def test_a_traced_tensor_that_is_kept_is_an_error(backend, where):
             listed.append(x * 2)
         elif where == "closure":
             outside = x * 2
+        elif where == "cache":  # which the second trace finds filled
+            holder.kept = x * 2 if holder.kept is None else holder.kept
+            return x + holder.kept
         return x
 
     compiled = un.compile(Caching() if where == "module" else f)

@@ -63,6 +63,21 @@ def test_nested_arguments_of_every_kind(backend):
     assert programs(compiled) == 3
 
 
+def test_a_result_of_a_class_of_dicts_is_refused(backend):
+    class Output(OrderedDict):
+        pass
+
+    with pytest.raises(errors.CompileError, match="the dict class Output, which cannot be made anew"):
+        un.compile(lambda x: Output(x=x))(un.tensor(X))
+
+
+def test_slices_are_arguments(backend):
+    compiled, x = un.compile(lambda x, where: x[where]), un.tensor(X)
+    for where in (slice(1, 3), slice(1, 3), (slice(None), slice(0, 2))):
+        np.testing.assert_array_equal(compiled(x, where).numpy(), x[where].numpy())
+    assert programs(compiled) == 2
+
+
 @pytest.mark.parametrize(
     ("first", "second", "why"),
     [
@@ -280,12 +295,47 @@ def test_a_parameter_or_child_that_is_replaced_is_seen(backend):
     compiled(x)
     model[0].weight = nn.Parameter(un.ones(3, 4))
     np.testing.assert_allclose(compiled(x).detach().numpy(), model(x).detach().numpy(), **CLOSE)
-    assert "was replaced in its Module" in compiled.explain()
+    assert "Linear.weight changed" in compiled.explain()
     model[1] = nn.Linear(3, 5)
     assert compiled(x).shape == (6, 5)
     for _ in range(3):
         compiled(x)
     assert programs(compiled) == 3
+
+
+SEEN: un.Tensor | None = None
+
+
+@pytest.mark.parametrize("way", ["attribute", "item", "object", "argument", "closure", "global"])
+@pytest.mark.parametrize("on", ["jax", "tensorflow", pytest.param("torch", marks=pytest.mark.full)])
+def test_a_tensor_that_takes_the_place_of_another_is_seen(on, way):
+    class Holder:
+        def __init__(self) -> None:
+            self.w = un.ones(4)
+            self.items = {"w": un.ones(4)}
+
+        def add(self, x):
+            return x + (self.w if way == "attribute" else self.items["w"])
+
+    global SEEN
+    with un.backend(on):
+        x, holder, variable, SEEN = un.zeros(4), Holder(), un.ones(4), un.ones(4)
+        functions = {
+            "attribute": holder.add,
+            "item": holder.add,
+            "object": lambda x: x + holder.w,
+            "argument": lambda x, holder: x + holder.w,
+            "closure": lambda x: x + variable,
+            "global": lambda x: x + SEEN,
+        }
+        compiled, arguments = un.compile(functions[way]), (x, holder) if way == "argument" else (x,)
+        for value in (1.0, 2.0, 3.0):
+            found = un.full((4,), value)
+            holder.w, holder.items["w"], variable, SEEN = found, found, found, found
+            for _ in range(2):
+                assert compiled(*arguments).tolist() == [value] * 4
+        assert programs(compiled) == 3
+        assert "was replaced by another Tensor; write into it" in compiled.explain().reasons[1]
 
 
 def test_captured_state_of_another_shape_is_seen(backend):

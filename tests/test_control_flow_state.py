@@ -379,3 +379,42 @@ def test_a_leaf_changed_while_state_is_recorded_is_refused_by_name(backend: str,
     with pytest.raises(errors.ControlFlowError, match="left in a Tensor depends on something that requires grad"):
         un.compile(run)()
     np.testing.assert_array_equal(w.detach().numpy(), [1.0, 2.0])
+
+
+class _Product(un.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: un.Tensor, b: un.Tensor) -> un.Tensor:
+        ctx.save_for_backward(a, b)
+        return a * b
+
+    @staticmethod
+    def backward(ctx: Any, gradient: un.Tensor) -> Any:
+        a, b = ctx.saved_tensors
+        return gradient * b, gradient * a
+
+
+@pytest.mark.parametrize("construct", ["scan", "cond"])
+@pytest.mark.parametrize("kind", ["checkpoint", "function"])
+@pytest.mark.parametrize("on", ON)
+def test_what_has_a_backward_of_its_own_reaches_tensors_from_outside(on: str, kind: str, construct: str) -> None:
+    def make() -> Any:
+        weight = un.tensor([2.0, 3.0], requires_grad=True)
+
+        def product(x: un.Tensor) -> Any:
+            return un.checkpoint(lambda x: x * weight, x) if kind == "checkpoint" else _Product.apply(x, weight)
+
+        def step() -> Any:
+            weight.grad = None
+            if construct == "scan":
+                result, _ = un.scan(lambda h, x: (h + product(x), h.sum()), un.zeros(2), un.ones(3, 2))
+            else:
+                result = un.cond(weight.sum() > 0, product, un.sin, (un.ones(2),))
+            result.square().sum().backward()
+            return [weight.grad]
+
+        return step, lambda: [weight.grad]
+
+    with un.backend(on):
+        eager, compiled = both(make)
+    np.testing.assert_allclose(compiled, eager, rtol=1e-6)
+    assert eager[0].all()

@@ -208,6 +208,23 @@ def test_other_backends_refuse_another_platform(name):
         un.compile(lambda x: x).lower(un.ones(3), platform="tpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "flops"), [("scan", 3 * 2 * 4**3), ("while_loop", 2 * 4**3), ("cond", 2 * 2 * 4**3)]
+)
+def test_torch_counts_what_is_within_control_flow(name, flops):
+    from unified.backends.torch.lowering import costs
+
+    with un.backend("torch"):
+        weight = un.ones(4, 4)
+        ways = {
+            "scan": lambda x: un.scan(lambda carry, row: (carry @ weight, row), x, un.ones(3, 2)),
+            "while_loop": lambda x: un.while_loop(lambda value: value.norm() < 10, lambda value: value @ weight, x),
+            "cond": lambda x: un.cond(x.sum() > 0, lambda x: x @ weight, lambda x: x @ weight @ weight, (x,)),
+        }
+        lowered = un.compile(ways[name]).lower(un.ones(4, 4))
+        assert costs(lowered._lowering._graph)["flops"] == flops
+
+
 @pytest.mark.parametrize("broken", ["", "source", "library"])
 def test_torch_compiles_the_kernels_of_a_program_together(monkeypatch, broken):
     """In one source, and each alone where the C++ compiler does not take that, or its result was cut short."""
@@ -257,3 +274,32 @@ def test_64_bits_within_a_program_of_32(backend, function):
     found, wanted = un.compile(function)(x), function(x)
     assert found.dtype is wanted.dtype is un.float64
     np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-13)  # one or two units in the last place
+
+
+def test_a_report_runs_no_python_of_the_function_again(backend):
+    seen = []
+
+    class Chatty(nn.Module):
+        def forward(self, x):
+            seen.append(self.scale)
+            return x * self.scale
+
+    module = Chatty()
+    module.scale = 2.0
+    compiled = un.compile(module)
+    lowered = compiled.lower(un.ones(3))
+    compiled(un.ones(3))
+    count = len(seen)
+    module.scale = 3.0
+    assert "1 program(s)" in compiled.explain()
+    assert compiled.explain().programs[0]["bytes accessed"] is not None
+    assert lowered.compile().memory_analysis()["peak"] > 0
+    assert len(seen) == count
+
+
+def test_a_report_of_a_program_that_xla_lacks_an_op_of():
+    with un.backend("tensorflow"):
+        compiled = un.compile(lambda x: un.linalg.eigvals(x))
+        compiled(un.ones(2, 2))
+        assert "1 program(s)" in compiled.explain()
+        assert compiled.explain().programs[0]["flops"] is None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import unified as un
 from tests.twins import ours
 from unified import errors, optim
 from unified.optim import lr_scheduler
@@ -255,3 +256,29 @@ def test_refusals():
         cycle.step()
     with pytest.raises(errors.ArgumentError, match="cycle of 3"):
         cycle.step()
+
+
+@pytest.mark.parametrize("make", [
+    lambda o: lr_scheduler.StepLR(o, 2),
+    lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 4),
+    lambda o: lr_scheduler.SequentialLR(o, [lr_scheduler.StepLR(o, 2), lr_scheduler.LinearLR(o)], [2]),
+])  # fmt: skip
+def test_a_step_within_a_compiled_function_is_refused_and_counts_nothing(backend, make):
+    weight = un.ones(2, requires_grad=True)
+    optimizer = optim.SGD([weight], lr=0.1)
+    schedule = make(optimizer)
+    before = copy.deepcopy({key: value for key, value in schedule.state_dict().items() if key != "_schedulers"})
+
+    @un.compile
+    def step():
+        optimizer.zero_grad()
+        weight.sum().backward()
+        optimizer.step()
+        schedule.step()
+
+    name = type(schedule).__name__
+    with pytest.raises(errors.TracedValueError, match=rf"{name}.step\(\), which computes the rate in Python, needs"):
+        step()
+    after = {key: value for key, value in schedule.state_dict().items() if key != "_schedulers"}
+    assert after == before
+    assert weight.tolist() == [1.0, 1.0]

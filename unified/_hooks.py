@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from unified._epoch import Epoch, module_hooks, state_epoch
+from unified._epoch import module_hooks, state_epoch
 
 OF_LEAF = (state_epoch,)
 OF_MODULE = (state_epoch, module_hooks)
@@ -17,10 +17,17 @@ _ids = itertools.count()
 Hook = Callable[..., Any]
 
 
+class Counter(Protocol):
+    """What compiled programs look at for changes."""
+
+    def bump(self) -> None:
+        """Says that there is one."""
+
+
 class RemovableHandle:
     """What registering a hook returns: ``remove()`` takes the hook off again; ``with`` does so at the end."""
 
-    def __init__(self, hooks: dict[int, Any], epochs: tuple[Epoch, ...] = ()) -> None:
+    def __init__(self, hooks: dict[int, Any], epochs: tuple[Counter, ...] = ()) -> None:
         self._hooks = hooks
         self._epochs = epochs
         self.id = next(_ids)
@@ -42,7 +49,7 @@ class RemovableHandle:
         self.remove()
 
 
-def register(hooks: dict[int, Any], entry: Any, prepend: bool, epochs: tuple[Epoch, ...] = ()) -> RemovableHandle:
+def register(hooks: dict[int, Any], entry: Any, prepend: bool, epochs: tuple[Counter, ...] = ()) -> RemovableHandle:
     """Puts ``entry`` last among ``hooks``, or first; ``epochs`` count that it comes, and that it goes."""
     handle = RemovableHandle(hooks, epochs)
     handle.changed()

@@ -42,7 +42,7 @@ class Static:
 def flatten(value: Any, leaves: list[Any], admit: Callable[[Any, list[Any]], Any] | None = None) -> Hashable:
     """Appends the Tensors in ``value`` to ``leaves`` and describes the rest.
 
-    Containers are tuples (named ones too), lists, dicts and dataclasses; any other object is static.
+    Containers are tuples (named ones too), lists, dicts, dataclasses and slices; any other object is static.
 
     Args:
         admit: asked about floats and objects, of which it may make leaves or raise; returns their description.
@@ -59,6 +59,10 @@ def flatten(value: Any, leaves: list[Any], admit: Callable[[Any, list[Any]], Any
         rest = value.default_factory if kind is defaultdict else None
         keys = tuple([Static(key) for key in value])
         return (kind, keys, Static(rest), tuple([flatten(v, leaves, admit) for v in value.values()]))
+    if kind is slice:
+        return (kind, tuple([flatten(member, leaves, admit) for member in (value.start, value.stop, value.step)]))
+    if isinstance(value, dict) and admit is not None:  # of a class that dict's constructor does not make
+        return cast(Hashable, admit(value, leaves))
     if isinstance(value, (tuple, list)):
         return (kind, tuple([flatten(member, leaves, admit) for member in value]))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -87,6 +91,8 @@ def rebuilt(structure: Any, leaves: Iterator[Any]) -> Any:
         return OrderedDict(pairs) if kind is OrderedDict else pairs
     if kind is list or kind is tuple or kind is Size:
         return kind(members)
+    if kind is slice:
+        return slice(*members)
     if dataclasses.is_dataclass(kind):
         instance: Any = object.__new__(cast(Any, kind))
         for name, member in zip(structure[1], members, strict=True):

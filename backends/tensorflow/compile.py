@@ -41,7 +41,9 @@ class TensorFlowCompiler:
             return [tf.convert_to_tensor(result) for result in results]
 
         specs = _specs([*leaves, *donated, *kept])
-        return Lowering(flat, specs, lambda: _Executable(flat, specs))
+        traced = tf.function(flat, jit_compile=True, autograph=False)
+        traced.get_concrete_function(*specs)  # now: what the function reads from Python may be another thing later
+        return Lowering(traced, specs, lambda: _Executable(flat, traced, specs))
 
     def placeholder(self, shape, dtype, place):
         return tf.TensorSpec(shape, to_native(dtype))
@@ -90,14 +92,10 @@ class TensorFlowCompiler:
 class _Executable:
     """Satisfies ``protocol.Executable``. Where XLA lacks an op, the same graph is run by TensorFlow's executor."""
 
-    def __init__(self, flat, specs) -> None:
-        self._flat, self._specs = flat, specs
-        self._call = self._compiled(True)
+    def __init__(self, flat, traced, specs) -> None:
+        self._flat, self._traced, self._specs = flat, traced, specs
+        self._call = flat_call(traced.get_concrete_function(*specs))
         self._proven = False
-
-    def _compiled(self, jit_compile):
-        traced = tf.function(self._flat, jit_compile=jit_compile, autograph=False)
-        return flat_call(traced.get_concrete_function(*self._specs))
 
     def __call__(self, leaves, donated, kept):
         natives = [*leaves, *donated, *kept]
@@ -106,16 +104,20 @@ class _Executable:
         try:
             results = self._call(natives)
         except XLA_REFUSES:
-            self._call = self._compiled(False)
+            plain = tf.function(self._flat, jit_compile=False, autograph=False)
+            self._call = flat_call(plain.get_concrete_function(*self._specs))
             results = self._call(natives)
         self._proven = True
         return results or []  # None for a graph without results
 
     def cost(self):
-        return Text(self._flat, self._specs).cost()
+        try:
+            return Text(self._traced, self._specs).cost()
+        except errors.CompileError:  # XLA lacks an op: TensorFlow runs it, and counts nothing
+            return {"flops": None, "bytes accessed": None}
 
     def memory(self):
-        return Text(self._flat, self._specs).memory()
+        return Text(self._traced, self._specs).memory()
 
 
 def _specs(natives):

@@ -20,11 +20,11 @@ from unified.backends.tensorflow.autograd import XLA_REFUSES
 class Lowering:
     """Satisfies ``protocol.Lowering``."""
 
-    def __init__(self, flat, specs, build) -> None:
-        self._flat, self._specs, self._build = flat, specs, build
+    def __init__(self, traced, specs, build) -> None:
+        self._traced, self._specs, self._build = traced, specs, build
 
     def text(self, stage):
-        program = Text(self._flat, self._specs)
+        program = Text(self._traced, self._specs)
         if stage == "graph":
             return program.graph()
         return program.hlo("hlo" if stage == "lowered" else "optimized_hlo")
@@ -34,10 +34,10 @@ class Lowering:
 
 
 class Text:
-    """What XLA makes of a function of flat tensors, as text."""
+    """What XLA makes of a ``tf.function`` that has been traced with these specs, as text."""
 
-    def __init__(self, flat, specs) -> None:
-        self._traced, self._specs = tf.function(flat, jit_compile=True, autograph=False), specs
+    def __init__(self, traced, specs) -> None:
+        self._traced, self._specs = traced, specs
 
     def graph(self):
         return str(self._traced.get_concrete_function(*self._specs).graph.as_graph_def())

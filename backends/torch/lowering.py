@@ -18,6 +18,7 @@ from unittest import mock
 
 import torch
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+from torch._ops import HigherOrderOperator
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx import Interpreter
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -97,12 +98,35 @@ def costs(graph):
     fakes = _fakes(graph)
     mode = next((fake.fake_mode for fake in fakes if isinstance(fake, FakeTensor)), None) or FakeTensorMode()
     with mode, counter, torch.no_grad():
-        Interpreter(graph).run(*fakes)
-    moved = 0
+        _Counting(graph).run(*fakes)
+    flops, moved = float(counter.get_total_flops()), 0.0
     for node in graph.graph.nodes:
         if node.op == "call_function" and not _is_alias(node):
             moved += _size(node) + sum(_size(operand) for operand in node.all_input_nodes)
-    return {"flops": float(counter.get_total_flops()), "bytes accessed": float(moved)}
+        if isinstance(node.target, HigherOrderOperator):
+            within = _within(node)
+            flops, moved = flops + within["flops"], moved + within["bytes accessed"]
+    return {"flops": flops, "bytes accessed": moved}
+
+
+class _Counting(Interpreter):
+    """Has the values of control flow from the trace: the counter does not look into it."""
+
+    def run_node(self, n):
+        return n.meta["val"] if isinstance(n.target, HigherOrderOperator) else super().run_node(n)
+
+
+def _within(node):
+    """What control flow costs: a scan's body once for each element, of branches the dearest one.
+
+    The graphs of a ``while_loop`` count once: nobody knows how often they run.
+    """
+    owner, name = node.graph.owning_module, node.target.name()
+    graphs = [getattr(owner, argument.target) for argument in node.args if getattr(argument, "op", "") == "get_attr"]
+    found = [costs(graph) for graph in graphs if isinstance(graph, torch.fx.GraphModule)]
+    trips = node.args[2][0].meta["val"].shape[0] if name == "scan" else 1
+    total = max if name == "cond" else sum
+    return {what: trips * total([cost[what] for cost in found]) for what in ("flops", "bytes accessed")}
 
 
 def memory(graph):

@@ -7,7 +7,7 @@ from typing import Any
 
 from unified import _structure
 from unified._custom import placed, recomputed_state, snapshot, state_of
-from unified._dispatch import backends_by_type
+from unified._dispatch import backends_by_type, tracing
 from unified._engine import engine_of
 from unified._recording import casting
 from unified._tape import grad_mode
@@ -37,7 +37,8 @@ def checkpoint(
     """``function(*args, **kwargs)``, at the price of a second forward pass instead of the memory of the first.
 
     Gradients reach Tensors among the arguments and those that the function holds by closure, its parameters say, and
-    are differentiable themselves.
+    are differentiable themselves. Within a branch or a loop's body in ``un.compile``, whose derivative computes all
+    of it again, it is a plain call.
 
     Args:
         use_reentrant: PyTorch's; this one is as its ``False``, without the limits of its ``True``.
@@ -46,6 +47,9 @@ def checkpoint(
 
     Source: Chen et al., "Training deep nets with sublinear memory cost", 2016.
     """
+    tracer = tracing()
+    if tracer is not None and tracer.runs_again:  # only while it runs are Tensors from outside bound to its own
+        return function(*args, **kwargs)
     leaves: list[Tensor] = []
     call = _structure.flatten((args, kwargs), leaves)
     if not leaves:

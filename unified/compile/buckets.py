@@ -14,15 +14,12 @@ from unified._dtype import int32
 from unified._length import Dynamic
 from unified._tensor import Tensor
 from unified.backends.protocol import Backend, Native
-from unified.compile.padding import Layout, Ragged
+from unified.compile.padding import Cut, Layout, Ragged, cut_by, trimmed
 from unified.compile.signature import Call, Signature
 from unified.errors import ArgumentError, DynamicLengthError, ShapeError
 
 _LEAST = 8
 """The smallest bucket by default; the others are the powers of two above it."""
-
-Cut = tuple[tuple[int, int, int, int, int], ...]
-"""For each dynamic dimension of a result: (dimension, which length, offset, pre, post), see ``padding.Ragged``."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,8 @@ class Padded:
 
     def cut(self, layout: Layout) -> Cut:
         """How a result of this layout is cut to its true shape."""
-        order = [name for name, _, _ in self.names]
-        return tuple([
-            (dim, order.index(ragged.dynamic.name), ragged.offset, ragged.pre, ragged.post)
-            for dim, ragged in enumerate(layout) if ragged is not None
-        ])  # fmt: skip
+        dynamics = {ragged.dynamic.name: ragged.dynamic for ragged in layout if ragged is not None}
+        return cut_by(layout, [dynamics.get(name) for name, _, _ in self.names])
 
 
 class Buckets:
@@ -156,10 +150,5 @@ def cut(tensor: Tensor, by: Cut, lengths: Sequence[int]) -> Tensor:
     if not by:
         return tensor
     backend = backends_by_type[type(tensor._native)]
-    values = backend.to_numpy(tensor._native)
-    for dim, which, offset, pre, post in by:
-        before, after = values.shape[:dim], values.shape[dim + 1 :]
-        parts = values.reshape(*before, pre, -1, post, *after)
-        real = parts[(*[slice(None)] * (dim + 1), slice(lengths[which] + offset))]
-        values = real.reshape(*before, -1, *after)
+    values = trimmed(backend.to_numpy(tensor._native), by, lengths)
     return wrap(backend.from_numpy(np.ascontiguousarray(values), tensor.dtype, tensor.device))

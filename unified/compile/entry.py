@@ -10,11 +10,12 @@ from unified import _structure as structure
 from unified._caller import Parameter, ParameterKind
 from unified._dispatch import Op, apply, backends_by_type, wrap
 from unified._engine import TAPE, engine_of
-from unified._epoch import module_hooks, replaced_since, state_epoch
+from unified._epoch import module_hooks, state_epoch
 from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
 from unified.backends.protocol import Backend, Executable, Native
 from unified.compile.buckets import cut
+from unified.compile.places import moved
 from unified.compile.plan import Plan
 from unified.compile.state import Act
 
@@ -39,7 +40,7 @@ class Entry:
         self._plan = plan
         self._run = run
         self._pure = False
-        self._traced = self._epoch = state_epoch.value
+        self._epoch = state_epoch.value
         self._module_hooks = module_hooks.value
         self._captured = frozenset([id(tensor) for tensor, *_ in plan.requires])
         self.seconds = 0.0
@@ -61,6 +62,8 @@ class Entry:
             for tensor, absent in self._plan.grad_guards:
                 if (read_grad(tensor) is None) is not absent:
                     return False
+        if self._plan.places and moved(self._plan.places) is not None:
+            return False
         for position, absent in self._plan.argument_guards:
             if (self._engine.read_grad(leaves[position]) is None) is not absent:
                 return False
@@ -76,15 +79,16 @@ class Entry:
 
     def _stale(self) -> str | None:
         for owner, value in self._plan.flags.values():
-            if owner.training is not value:
-                said: str | None = getattr(owner, "changed", None)
-                return said or f"{type(owner).__name__}.training changed from {value} to {not value}"
+            if owner.training != value:
+                said: str = owner.changed
+                return said
         signature = self._backend.compiler.signature
         if self._module_hooks != module_hooks.value:
             return "hooks of Modules were registered or removed"
+        changed = self._plan.reads.changed()
+        if changed is not None:
+            return changed
         for tensor, required, was, hooks in self._plan.requires:
-            if replaced_since(tensor, self._traced):
-                return f"a captured Tensor of shape {tuple(tensor.shape)} was replaced in its Module by another one"
             if backends_by_type[type(tensor._native)] is not self._backend:
                 return f"a captured Tensor moved from {self._backend.name} to {tensor.backend}"
             if self._engine.requires_grad(tensor) is not required:
@@ -99,6 +103,9 @@ class Entry:
         """Why :meth:`valid` said no."""
         if not self._as_bound(leaves):
             return "an argument is now, or is no longer, a Tensor that the function also reaches by itself"
+        place = moved(self._plan.places)
+        if place is not None:
+            return f"{place.name} was replaced by another Tensor; write into it, {place.name}.copy_(value)"
         return self._stale() or "the grad of a captured Tensor or of an argument changed between None and a Tensor"
 
     def describe(self) -> dict[str, Any]:
@@ -177,6 +184,8 @@ class Entry:
             cursor += 1
         for position in plan.cleared_arguments:
             engine.write_grad(leaves[position], None)
+        for tensor, required in plan.required:
+            tensor.requires_grad_(required)
 
 
 def _act(effects: list[tuple[int, Act]], state: list[Native]) -> None:
@@ -226,6 +235,9 @@ def differentiable(plan: Plan, program: Program) -> Run:
         def call() -> tuple[list[Tensor], list[Native]]:
             results: list[Tensor] = list(apply(op, (arguments, changed, kept)))
             count = plan.outputs
+            for place, carries in enumerate(plan.carries):
+                if not carries:  # it was computed under no_grad, or detached
+                    results[place] = wrap(engine_of(results[place]).detach(results[place]))
             return results[:count], [engine_of(result).detach(result) for result in results[count:]]
 
         return call

@@ -7,7 +7,7 @@ import functools
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from unified._default import default_dtype
@@ -25,7 +25,7 @@ from unified.compile.lowered import Inspected
 from unified.compile.program import Request, trace
 from unified.compile.report import Report, words
 from unified.compile.signature import Call, Signature, same_tensors, wrap_numbers
-from unified.errors import BackendMismatchError
+from unified.errors import ArgumentError, BackendMismatchError, CompileError, OperandError
 
 RETRACES_BEFORE_WARNING = 8
 
@@ -49,20 +49,45 @@ class CompiledFunction(Inspected):
         self._reasons: list[str] = []
         functools.update_wrapper(self, function, updated=())
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._place = (f"{owner.__module__}.{owner.__qualname__}", name)
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: one compiled function per instance, kept on it."""
         if instance is None:
             return self
-        name = f"_compiled_{self._function.__name__}"
-        bound = instance.__dict__.get(name)
-        if bound is None:
+        if self._place is None:  # it was made an attribute after the class was
+            for kind in instance.__mro__ if isinstance(instance, type) else type(instance).__mro__:
+                for name, held in vars(kind).items():
+                    if held is self:
+                        self.__set_name__(kind, name)
+        where, name = self._place or ("", self._function.__name__)
+        key = f"_compiled_{where}.{name}"
+        try:
+            held = instance.__dict__
+        except AttributeError:
+            raise CompileError(
+                f"{self._signature.name}: a compiled method is kept on its instance, and those of "
+                f"{type(instance).__name__} have no room for it; add '__dict__' to their __slots__"
+            ) from None
+        bound = held.get(key)
+        if bound is None or bound._method is not self:
             bound = CompiledFunction(self._function.__get__(instance, owner), **self._options)
-            bound._access = (instance, self._function.__name__)
-            instance.__dict__[name] = bound
+            bound._access, bound._method = (instance, name), self
+            if isinstance(instance, type):  # below a classmethod
+                type.__setattr__(instance, key, bound)
+            else:
+                held[key] = bound
         return bound
+
+    _place: tuple[str, str] | None = None
+    """The class and attribute that this is a method by."""
 
     _access: tuple[Any, str] | None = None
     """The instance and attribute that this is to be had from, for a compiled method."""
+
+    _method: CompiledFunction | None = None
+    """What was bound to the instance."""
 
     def __reduce__(self) -> tuple[Any, ...] | str:
         """Pickles as the function; programs are not carried. A decorated function is found by its name."""
@@ -74,13 +99,16 @@ class CompiledFunction(Inspected):
             found = getattr(found, part, None)
         return name if found is self else (_again, (self._function, self._options))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+    def __copy__(self) -> Any:
+        return _again(copy.copy(self._function), self._options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Compiles the copy of the function (of the Module, of the instance that a method is bound to) anew."""
         if self._access is not None and id(self._access[0]) in memo:
             copied = CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
-            copied._access = (memo[id(self._access[0])], self._access[1])
+            copied._access, copied._method = (memo[id(self._access[0])], self._access[1]), self._method
             return copied
-        return CompiledFunction(copy.deepcopy(self._function, memo), **self._options)
+        return _again(copy.deepcopy(self._function, memo), self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or any(level.wraps for level in active()):  # of what is at work, this is a part
@@ -127,8 +155,9 @@ class CompiledFunction(Inspected):
                     return entry.call(leaves, lengths)
             reason = self._reason(key, entries, leaves)
             started = time.perf_counter()
-            entry = trace(request, leaves)
-            result = entry.call(leaves, lengths)
+            with request.telling_of_leaks():
+                entry = trace(request, leaves)
+                result = entry.call(leaves, lengths)
             entry.seconds, entry.reason, entry.number = time.perf_counter() - started, reason, len(self._reasons)
             self._entries.setdefault(key, []).append(entry)
             self._latest = key
@@ -241,8 +270,25 @@ def _dimension(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
     return f" (dimension {changed[0]})" if len(changed) == 1 and len(old[0]) == len(new[0]) else ""
 
 
-def _again(function: Callable[..., Any], options: dict[str, Any]) -> CompiledFunction:
-    return CompiledFunction(function, **options)
+def _again(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    return compile(function, **options)
+
+
+def _check(function: Any, static_argnames: Any, dynamic: Any, buckets: Any) -> None:
+    """Raises OperandError where an argument of :func:`compile` is of another kind."""
+    if not callable(function):
+        raise OperandError(f"un.compile takes a function, a Module or a bound method, not {type(function).__name__}")
+    names = [static_argnames] if isinstance(static_argnames, str) else static_argnames
+    if not isinstance(names, Sequence | Set) or not all(isinstance(name, str) for name in names):
+        raise OperandError(f"static_argnames= is a parameter's name or a sequence of names, not {static_argnames!r}")
+    if dynamic is not None and not (
+        isinstance(dynamic, Mapping)
+        and all(isinstance(dims, Mapping) for dims in dynamic.values())
+        and all(type(dim) is int and isinstance(n, str) for dims in dynamic.values() for dim, n in dims.items())
+    ):
+        raise OperandError(f"dynamic= names dimensions by argument, as {{'x': {{1: 'time'}}}}, not {dynamic!r}")
+    if buckets is not None and dynamic is None:
+        raise ArgumentError("buckets= gives lengths of dimensions that dynamic= names, and dynamic= is not given")
 
 
 def compile(
@@ -253,6 +299,8 @@ def compile(
     buckets: Mapping[str, Sequence[int]] | None = None,
 ) -> Any:
     """Compiles a function, a Module or a bound method, whole training steps included, into one program.
+
+    A compiled Module is a Module, with the very parameters and attributes of the one it was made from.
 
     The function is traced once per signature: shapes and dtypes of the Tensors in its arguments, its Python
     arguments, and the train/eval flags it reads. Tensors that it reads without having made them become inputs,
@@ -265,8 +313,8 @@ def compile(
 
     What Python does besides happens while tracing only, which is at the first call of a signature, and twice then:
     prints, appends to lists, ``self.count += 1``; a warning names what is seen to change. An attribute or global that
-    is no Tensor is read then too, and a Tensor that is replaced there by another one is not seen; write into it
-    (``state.copy_(value)``). Parameters and buffers of a Module may be replaced.
+    is no Tensor is read then too, and is not seen to change, except on Modules. Write into Tensors
+    (``state.copy_(value)``): one that another takes the place of is another trace.
 
     Args:
         function: what to compile; left out where the options come first: ``@un.compile(static_argnames="causal")``.
@@ -289,6 +337,9 @@ def compile(
             optimizer.step()
             return loss
 
+    Raises:
+        OperandError, ArgumentError: an argument of this function is of another kind, or names what does not exist.
+
     Raises (when called):
         TracedValueError: Python asked for a value, as in ``if x.sum() > 0``; names the line and the way out.
         LeakedTensorError: a Tensor made inside is kept outside and would have no value there.
@@ -297,4 +348,7 @@ def compile(
     """
     if function is None:
         return functools.partial(compile, static_argnames=static_argnames, dynamic=dynamic, buckets=buckets)
-    return CompiledFunction(function, static_argnames, dynamic, buckets)
+    _check(function, static_argnames, dynamic, buckets)
+    program = CompiledFunction(function, static_argnames, dynamic, buckets)
+    as_module = getattr(type(function), "_as_compiled", None)
+    return program if as_module is None else as_module(function, program)

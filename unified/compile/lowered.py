@@ -157,10 +157,11 @@ class Inspected:
                 natives.append(leaf._native)
                 requires.append(grad_mode.enabled and engine_of(leaf).requires_grad(leaf))
         request = Request(self._function, backend, call, natives, requires, numbers, None, same_tensors(arguments))
-        plan, program = planned(request, arguments)
-        if plan.given_grads:
-            natives = [*natives, *[arguments[place].grad._native for place in plan.given_grads]]
-        lowering = backend.compiler.lower(*groups(plan, program, natives), platform)
+        with request.telling_of_leaks():
+            plan, program = planned(request, arguments)
+            if plan.given_grads:
+                natives = [*natives, *[arguments[place].grad._native for place in plan.given_grads]]
+            lowering = backend.compiler.lower(*groups(plan, program, natives), platform)
         return Lowered(request, plan, program, lowering, self._signature)
 
     def ir(self, *args: Any, stage: str = "lowered", **kwargs: Any) -> str:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from unified._caller import ParameterKind
 from unified._dispatch import apply, backends_by_type, table
 from unified._dtype import int32
@@ -47,6 +49,31 @@ class Ragged(NamedTuple):
 
 
 Layout = tuple[Ragged | None, ...]
+
+
+Act = Callable[[list[Any]], None]
+"""What is done with values, as numpy arrays."""
+
+Cut = tuple[tuple[int, int, int, int, int], ...]
+"""For each dynamic dimension: (dimension, which length, offset, pre, post), see :class:`Ragged`."""
+
+
+def cut_by(layout: Layout, order: Sequence[Dynamic | None]) -> Cut:
+    """How a value of this layout is cut to its true shape, by lengths in this order."""
+    return tuple([
+        (dim, order.index(ragged.dynamic), ragged.offset, ragged.pre, ragged.post)
+        for dim, ragged in enumerate(layout) if ragged is not None
+    ])  # fmt: skip
+
+
+def trimmed(values: np.ndarray[Any, Any], by: Cut, lengths: Sequence[int]) -> np.ndarray[Any, Any]:
+    """``values`` without their padding."""
+    for dim, which, offset, pre, post in by:
+        before, after = values.shape[:dim], values.shape[dim + 1 :]
+        parts = values.reshape(*before, pre, -1, post, *after)
+        real = parts[(*[slice(None)] * (dim + 1), slice(lengths[which] + offset))]
+        values = real.reshape(*before, -1, *after)
+    return values
 
 
 class Padding:
@@ -108,6 +135,20 @@ class Padding:
         """Whether one of its dimensions is."""
         return any(self.layout(tensor))
 
+    def unpadded(self, tensors: Sequence[Tensor], act: Act) -> tuple[Sequence[Tensor], Act]:
+        """What ``act`` needs to get the values of ``tensors`` without padding, and the action on those."""
+        layouts = [self.layout(tensor) for tensor in tensors]
+        dynamics = list({ragged.dynamic: None for layout in layouts for ragged in layout if ragged is not None})
+        if not dynamics:
+            return tensors, act
+        cuts = [cut_by(layout, dynamics) for layout in layouts]
+
+        def cut_first(arrays: list[Any]) -> None:
+            lengths = [int(length) for length in arrays[len(cuts) :]]
+            act([trimmed(array, by, lengths) for array, by in zip(arrays, cuts, strict=False)])
+
+        return [*tensors, *[dynamic.tensor for dynamic in dynamics]], cut_first
+
     def shape(self, tensor: Tensor) -> Size:
         """The true shape, with a :class:`Length` for each dynamic dimension."""
         shape = backends_by_type[type(tensor._native)].shape(tensor._native)
@@ -164,8 +205,13 @@ class Padding:
                 self.mark(tensor, (None,) * tensor.ndim)
         return result
 
+    def concerns(self, tensor: Tensor, key: Any) -> bool:
+        """Whether ``tensor[key]`` has to do with dynamic lengths."""
+        keys = key if isinstance(key, tuple) else (key,)
+        return self.is_dynamic(tensor) or any(k.__class__ is slice and isinstance(k.stop, Length) for k in keys)
+
     def subscript(self, tensor: Tensor, key: Any) -> Tensor:
-        """``tensor[key]`` of a Tensor with dynamic dimensions."""
+        """``tensor[key]`` where :meth:`concerns` says so."""
         result: Tensor = self._subscript(self, tensor, key)
         return result
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from unified._attributes import Reads
 from unified._tensor import Tensor
 from unified.compile.buckets import Cut
+from unified.compile.places import Place
 from unified.compile.state import Act
 
 
@@ -21,10 +23,17 @@ class Plan:
         self.changed_grads: list[Tensor] = []
         self.kept: list[Tensor] = []
         self.kept_grads: list[Tensor] = []
-        self.flags: dict[int, tuple[Any, bool]] = {}
+        self.flags: dict[int, tuple[Any, Any]] = {}
+        self.places: list[Place] = []
+        """Where captured Tensors are found."""
+        self.reads = Reads()
+        """Attributes of Modules."""
         self.grad_guards: list[tuple[Tensor, bool]] = []
         self.requires: list[tuple[Tensor, bool, Any, tuple[int, ...]]] = []
-        self.differentiable = False
+        self.required: list[tuple[Tensor, bool]] = []
+        """Which Tensors are left with another ``requires_grad``, and which one."""
+        self.carries: list[bool] = []
+        """Which results carry gradients out."""
         self.output: Any = None
         self.outputs = 0
         self.cuts: list[Cut] = []
@@ -43,10 +52,15 @@ class Plan:
         self.effects: list[tuple[int, Act]] = []
 
     @property
+    def differentiable(self) -> bool:
+        """Whether a result carries gradients out."""
+        return any(self.carries)
+
+    @property
     def pure(self) -> bool:
         """Whether a call writes nothing."""
         return not (
-            self.changed or self.changed_grads or self.new_grads or self.cleared
+            self.changed or self.changed_grads or self.new_grads or self.cleared or self.required
             or self.written_arguments or self.argument_grads or self.cleared_arguments or self.effects
         )  # fmt: skip
 

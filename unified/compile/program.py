@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ from unified.compile.buckets import Cut, Padded
 from unified.compile.effects import Effects
 from unified.compile.entry import Entry, differentiable, lock, plain
 from unified.compile.padding import Padding
+from unified.compile.places import kept, reached
 from unified.compile.plan import Plan
 from unified.compile.signature import Call, unflatten
-from unified.compile.state import Again, StateTracer, Touched, refuse_kept
-from unified.errors import CompileError, DynamicLengthError
+from unified.compile.state import MADE_INSIDE, Again, StateTracer, Touched, leak, still_held
+from unified.errors import CompileError, DynamicLengthError, LeakedTensorError
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,21 @@ class Request:
     """Where a Tensor is given more than once: of each leaf, the first one that is the same."""
     bound: dict[int, Tensor] = field(default_factory=dict)
     """Which leaves are Tensors that the function also reaches by itself. Discovery finds them."""
+    inner: list[weakref.ref[Tensor]] = field(default_factory=list)
+    """Tensors that were made while discovering."""
+
+    @contextlib.contextmanager
+    def telling_of_leaks(self) -> Iterator[None]:
+        """Where the second trace fails on what the first one has left somewhere, raises LeakedTensorError."""
+        try:
+            yield
+        except LeakedTensorError:
+            raise
+        except Exception as error:
+            leaked = still_held(self.inner)
+            if leaked:
+                raise leak(MADE_INSIDE, leaked) from error
+            raise
 
     def arguments(self, tensors: list[Tensor]) -> tuple[list[Any], dict[str, Any]]:
         """The function's arguments, with ``tensors`` as leaves."""
@@ -94,7 +111,7 @@ class Program:
 
     def __call__(self, *groups: Sequence[Native]) -> list[Native]:
         tensors = [[None if native is None else wrap(native) for native in group] for group in groups]
-        with held(self._dtype):
+        with lock, held(self._dtype):
             return self._body(tensors, lambda results: [engine_of(result).detach(result) for result in results])
 
     def derive(self, mask: tuple[tuple[int, int], ...]) -> Program:
@@ -191,8 +208,11 @@ def _prepare(arguments: list[Tensor], requires: list[bool]) -> None:
 def _discover(request: Request, given: Sequence[Any]) -> Plan:
     """What a function touches; where something has to be done first, it is traced again afterwards."""
     while True:
+        places = reached(request.function, request.call)
         try:
-            return _touched(request, given)
+            plan = _touched(request, given)
+            plan.places = kept(places, {id(tensor) for tensor in (*plan.changed, *plan.kept)})
+            return plan
         except Again as first:
             with no_grad():
                 first.act()
@@ -216,14 +236,16 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
         tracer.know(held.values())
         results: list[Tensor] = []
         try:
-            with tracer:
+            with tracer, plan.reads.observing():
                 described.append(structure.flatten(request.function(*args, **kwargs), results, _admit_result))
                 tracer.collect_grads()
+                tracer.touch_all(results)
                 plan.argument_guards = [(place, place not in held) for place in tracer.grads_read]
                 plan.given_grads = [place for place in tracer.grads_read if place in held]
-                plan.differentiable = not tracer.differentiated and any(_requires(r) for r in results)
+                plan.carries = [not tracer.differentiated and _requires(r) for r in results]
                 plan.effects = [(len(tensors), act) for tensors, act in tracer.effects]
                 _read_plan(plan, tracer, backend)
+                request.inner[:] = tracer.inner
                 return [engine_of(r).detach(r) for r in results]
         finally:
             for found in tracer.touched.values():
@@ -232,7 +254,10 @@ def _touched(request: Request, given: Sequence[Any]) -> Plan:
                 used.clear()  # so that whoever keeps this frame keeps no argument
 
     backend.compiler.discover(run, request.leaves)
-    refuse_kept(references)
+    plan.reads.settle()
+    held = still_held(references)
+    if held:
+        raise leak("argument(s) of the compiled function are still held when it has returned", held)
     plan.bound = dict(request.bound)
     return plan
 
@@ -253,7 +278,11 @@ def _read_plan(plan: Plan, tracer: StateTracer, backend: Backend) -> None:
             (plan.changed_grads if accumulated else plan.kept_grads).append(found.tensor)
         if found.grad_read:
             plan.grad_guards.append((found.tensor, found.grad is None))
-        required = engine_of(found.tensor).requires_grad(found.tensor)
+        engine = engine_of(found.tensor)
+        required = engine.requires_grad(found.tensor)
+        if required is not found.required and engine.is_leaf(found.tensor):
+            plan.required.append((found.tensor, required))
+            required = found.required
         hooks = engine_of(found.tensor).hook_ids(found.tensor)
         plan.requires.append((found.tensor, required, signature(found.native), hooks))
     plan.flags = {id(owner): (owner, value) for owner, value in tracer.flags}
@@ -285,8 +314,9 @@ def _body(request: Request, plan: Plan) -> Callable[[Sequence[list[Any]], Finish
         grads = [*changed[len(plan.changed) :], *kept[len(plan.kept) :]]
         grad_of = dict(zip(map(id, [*plan.changed_grads, *plan.kept_grads]), grads, strict=True))
         try:
-            # a pullback is traced within a backward pass, which does not record, and most likely outside of autocast
-            with tracer, recording(recorded), casting(casts):
+            # a pullback is traced within a backward pass, which does not record, most likely outside of autocast, and
+            # much may have changed since
+            with tracer, recording(recorded), casting(casts), plan.reads.put_back():
                 for tensor in (*plan.changed, *plan.kept):
                     tracer.adopt(Touched(tensor), values[id(tensor)], grad_of.get(id(tensor)))
                 output = structure.flatten(request.function(*args, **kwargs), results, _admit_result)
@@ -314,6 +344,11 @@ def _admit_result(value: Any, _: list[Any]) -> Any:
         raise CompileError(
             f"the compiled function returns a {type(value).__name__}, whose code would run when the program is over; "
             "return a list of what it gives"
+        )
+    if isinstance(value, dict):
+        raise CompileError(
+            f"the compiled function returns the dict class {type(value).__name__}, which cannot be made anew; return "
+            "dict(result)"
         )
     return structure.Static(value)
 
@@ -353,7 +388,10 @@ def _results(
             )
     plan.output, plan.outputs = output, len(results)
     accumulated = {id(tensor) for tensor in plan.changed_grads}
-    final = [f for f in tracer.touched.values() if f.holds_final_grad() and id(f.tensor) not in accumulated]
+    final = [
+        f for f in tracer.touched.values()
+        if f.holds_final_grad() and not (id(f.tensor) in accumulated and f.tensor._grad is f.grad)
+    ]  # fmt: skip
     plan.new_grads = [found.tensor for found in final]
     plan.cleared = [
         f.tensor for f in tracer.touched.values() if f.grad_written and getattr(f.tensor, "_grad", None) is None
@@ -367,7 +405,7 @@ def _results(
         if grad is not None and not stays:
             plan.argument_grads.append((place, grad is before))
     plan.cleared_arguments = [place for place in sorted(tracer.grads_written) if grads[place] is None]
-    state = plan.holders()[0].copy()
+    state: list[Any] = [*plan.changed, *[tracer.touched[id(tensor)].grad for tensor in plan.changed_grads]]
     state += [engine_of(tensor).read_grad(tensor) for tensor in plan.new_grads]
     state += [arguments[i] for i in plan.written_arguments]
     state += [grads[i] for i, _ in plan.argument_grads]

@@ -246,6 +246,8 @@ def subscript(padding: Padding, tensor: Tensor, key: Any) -> Tensor:
     for k in keys:
         if k is None:
             tensor = tensor.unsqueeze(dim)
+        elif k.__class__ is slice and isinstance(k.stop, Length) and padding.layout(tensor)[dim] is None:
+            tensor = _up_to(padding, op, tensor, dim, k)
         elif padding.layout(tensor)[dim] is None:
             tensor = tensor[(*[slice(None)] * dim, k)] if not padding.is_dynamic(tensor) else _static(tensor, dim, k)
         elif k.__class__ is int:
@@ -283,6 +285,19 @@ def _static(tensor: Tensor, dim: int, k: Any) -> Tensor:
     position = range(size)[k]
     selected: Tensor = table["select_at"].caller(tensor, dim, position)  # type: ignore[misc]
     return selected
+
+
+def _up_to(padding: Padding, op: Op, tensor: Tensor, dim: int, k: slice) -> Tensor:
+    """``a:length`` of a dimension that is not dynamic, as of a table of positions."""
+    start, stop, size = k.start or 0, k.stop, tensor.shape[dim]
+    if k.step not in (None, 1) or start.__class__ is not int or not 0 <= start <= stop.low or stop.factor != 1:
+        raise refuse(op, "a slice to a dynamic length other than [:length] and [a:length]", tensor)
+    if stop.high > size:
+        bucket = f"the bucket of {stop.low} to {stop.high} (end one there, buckets=)"
+        raise refuse(op, f"a slice to {stop!r} of a dimension of {size}, in the middle of {bucket},", tensor)
+    layout = list(padding.layout(tensor))
+    layout[dim] = Ragged(stop.dynamic, stop.offset - start)
+    return padding.mark(padding.plain("narrow_at", tensor, dim, start, stop.high - start), layout)
 
 
 def _sliced(padding: Padding, op: Op, tensor: Tensor, dim: int, k: slice) -> Tensor:

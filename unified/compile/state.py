@@ -34,13 +34,14 @@ class Touched:
 
     __slots__ = (
         "grad", "grad_native", "grad_read", "grad_stand_in", "grad_written", "leaf", "native", "node", "output",
-        "shared", "stand_in", "tensor",
+        "required", "shared", "stand_in", "tensor",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor) -> None:
         engine = engine_of(tensor)
         self.tensor = tensor
-        self.leaf = engine.requires_grad(tensor) and engine.is_leaf(tensor)
+        self.required = engine.requires_grad(tensor)
+        self.leaf = self.required and engine.is_leaf(tensor)
         if grad_mode.enabled and engine.requires_grad(tensor) and not self.leaf:
             raise CompileError(
                 f"a Tensor of shape {tuple(tensor.shape)} that was computed outside of the compiled function, with "
@@ -103,8 +104,13 @@ def _is_traced(native: Native) -> bool:
     return backends_by_type[type(native)].compiler.is_traced(native)
 
 
+MADE_INSIDE = "Tensor(s) made inside the compiled function are still held outside of it"
+
+
 class StateTracer:
     """What ``_dispatch`` tells of while a function is traced. Satisfies ``_dispatch.Tracer``."""
+
+    runs_again = False
 
     def __init__(
         self,
@@ -125,14 +131,15 @@ class StateTracer:
         self.padding: Any = None
         """What interprets ops where lengths are dynamic; see ``padding.py``."""
         self.touched: dict[int, Touched] = {}
-        self.flags: list[tuple[Any, bool]] = []
+        self.flags: list[tuple[Any, Any]] = []
         self.differentiated = False
         self.effects: list[tuple[list[Tensor], Act]] = []
         self.sealed = False
         self._thread = threading.get_ident()
         self._known: set[int] = set()
         self._constants: dict[int, Tensor] = {}
-        self._made: list[weakref.ref[Tensor]] = []
+        self.inner: list[weakref.ref[Tensor]] = []
+        """Tensors that were made in the trace."""
         self._releases: list[Callable[[], None]] = []
         self._previous: Any = None
 
@@ -153,6 +160,15 @@ class StateTracer:
         if _is_traced(tensor._native):
             return
         self.capture(tensor)
+
+    def touch_all(self, results: Iterable[Tensor]) -> None:
+        """Takes in what no op has looked at: Tensors from outside that are returned, or made somebody's gradient."""
+        for result in results:
+            self.touch(result)
+        for found in list(self.touched.values()):
+            grad = getattr(found.tensor, "_grad", None)
+            if grad is not None:
+                self.touch(grad)
 
     def capture(self, tensor: Tensor) -> Touched:
         """Takes a Tensor from outside into the trace, with an abstract value for now."""
@@ -186,7 +202,7 @@ class StateTracer:
 
     def made(self, tensor: Tensor) -> None:
         if _is_traced(tensor._native):
-            self._made.append(weakref.ref(tensor))
+            self.inner.append(weakref.ref(tensor))
         else:
             self._constants[id(tensor)] = tensor
 
@@ -205,7 +221,7 @@ class StateTracer:
         if id(tensor) in self._places:
             self.grads_written.add(self._places[id(tensor)])
 
-    def read_flag(self, owner: Any, value: bool) -> None:
+    def read_flag(self, owner: Any, value: Any) -> None:
         self.flags.append((owner, value))
 
     def is_number(self, tensor: Tensor) -> bool:
@@ -235,6 +251,10 @@ class StateTracer:
                 "own, which shows nothing: call backward() inside the compiled function, or run it under "
                 "un.disable_compile()"
             )
+        for tensor in tensors:
+            self.touch(tensor)
+        if self.padding is not None:
+            tensors, act = self.padding.unpadded(tensors, act)
         with engine_of(tensors[0]).transforms.suspended() if tensors else nullcontext():
             self.effects.append(([wrap(engine_of(tensor).detach(tensor)) for tensor in tensors], act))
 
@@ -251,9 +271,10 @@ class StateTracer:
         if not self.differentiated:
             return
         for found in list(self.touched.values()):
-            if found.leaf:
+            engine = engine_of(found.tensor)
+            if found.leaf or (engine.requires_grad(found.tensor) and engine.is_leaf(found.tensor)):
                 self.read_grad(found.tensor)
-                engine_of(found.tensor).read_grad(found.tensor)
+                engine.read_grad(found.tensor)
         for argument in self.arguments:
             if engine_of(argument).requires_grad(argument):
                 self.read_grad(argument)
@@ -269,7 +290,7 @@ class StateTracer:
             allowed |= {id(argument), id(getattr(argument, "_grad", None))}
 
         def alive() -> list[Tensor]:
-            held = [reference() for reference in self._made]
+            held = [reference() for reference in self.inner]
             return [t for t in held if t is not None and id(t) not in allowed]
 
         if alive():
@@ -277,22 +298,20 @@ class StateTracer:
         held = alive()
         leaked = [tensor for tensor in held if _is_kept(tensor, {id(held)}, 4)]
         if leaked:
-            raise leak("Tensor(s) made inside the compiled function are still held outside of it", leaked)
+            raise leak(MADE_INSIDE, leaked)
 
 
-def refuse_kept(arguments: list[weakref.ref[Tensor]]) -> None:
-    """Raises LeakedTensorError where what stood for an argument in a trace that is over is still held."""
+def still_held(references: list[weakref.ref[Tensor]]) -> list[Tensor]:
+    """Which Tensors of a trace that is over are still held."""
 
     def alive() -> list[Tensor]:
-        held = [reference() for reference in arguments]
+        held = [reference() for reference in references]
         return [tensor for tensor in held if tensor is not None]
 
     if alive():
         gc.collect()
     found = alive()
-    kept = [tensor for tensor in found if _is_kept(tensor, {id(found)}, 4)]
-    if kept:
-        raise leak("argument(s) of the compiled function are still held when it has returned", kept)
+    return [tensor for tensor in found if _is_kept(tensor, {id(found)}, 4)]
 
 
 def _is_kept(value: Any, known: set[int], depth: int) -> bool:
@@ -315,5 +334,6 @@ def leak(what: str, tensors: list[Tensor]) -> LeakedTensorError:
     """The error about ``tensors`` that have outlived a trace."""
     return LeakedTensorError(
         f"{len(tensors)} {what}, the first of shape {tuple(tensors[0].shape)}; they have no value there. Return them "
-        "instead, or let the attribute hold a Tensor from the start and write into it (state.copy_(value))."
+        "instead, or let the attribute hold a Tensor from the start and write into it (state.copy_(value)); a cache "
+        "is filled before the first compiled call."
     )

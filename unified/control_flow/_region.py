@@ -41,6 +41,7 @@ class RegionTracer:
     """
 
     sealed = True
+    runs_again = True
     padding = None
     """A construct over Tensors of dynamic length is refused as a whole, so nothing within it has one."""
 
@@ -48,7 +49,8 @@ class RegionTracer:
         self._around = around
         self._search = search
         self._thread = threading.get_ident()
-        self.made_here: list[weakref.ref[Tensor]] = []
+        self.made_here: dict[int, weakref.ref[Tensor]] = {}
+        """By id; the value may be that of a Tensor from outside, of which it is a copy."""
         self.constants: dict[int, Tensor] = {}
         self.releases: list[Callable[[], None]] = []
 
@@ -62,7 +64,7 @@ class RegionTracer:
     def made(self, tensor: Tensor) -> None:
         native = tensor._native
         if backends_by_type[type(native)].compiler.is_traced(native):
-            self.made_here.append(weakref.ref(tensor))
+            self.made_here[id(tensor)] = weakref.ref(tensor)
         else:
             self.constants[id(tensor)] = tensor
 
@@ -73,7 +75,7 @@ class RegionTracer:
     def write_grad(self, tensor: Tensor) -> None:
         pass  # refused when the region is over, unless the Tensor was made in it
 
-    def read_flag(self, owner: Any, value: bool) -> None:
+    def read_flag(self, owner: Any, value: Any) -> None:
         if self._around is not None:
             self._around.read_flag(owner, value)
 
@@ -209,6 +211,9 @@ class Region:
 
             def inside(tensor: Tensor) -> bool:
                 native = tensor._native
+                made = tracer.made_here.get(id(tensor))
+                if made is not None and made() is tensor:
+                    return True
                 if id(tensor) in held or id(tensor) in known or id(tensor) in tracer.constants:
                     return True
                 if isinstance(native, Value):
@@ -299,7 +304,7 @@ class Region:
             release()
 
         def alive() -> list[Tensor]:
-            found = [reference() for reference in tracer.made_here]
+            found = [reference() for reference in tracer.made_here.values()]
             return [tensor for tensor in found if tensor is not None]
 
         if alive():

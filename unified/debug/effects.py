@@ -17,6 +17,7 @@ import numpy as np
 from unified import _structure
 from unified._dispatch import backends_by_type, depth, tracing
 from unified._engine import engine_of
+from unified._length import Length
 from unified._location import user_line
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, CheckError, OperandError, TracedValueError
@@ -38,6 +39,7 @@ def print(template: str, /, *values: Any, **named: Any) -> None:
     Raises:
         ArgumentError: the template does not fit the values, or cannot be read.
     """
+    values, named = _known(values, named)
     fields = _fields("print", template, values, named)
     when_run(_bare(values, named), lambda arrays: builtins.print(fields(arrays), flush=True))
 
@@ -60,6 +62,7 @@ def check(condition: Any, message: str, /, *values: Any, **named: Any) -> None:
     """
     if not isinstance(condition, (Tensor, bool, np.bool_)):
         raise OperandError(f"check: the condition must be a Tensor or a bool, not {type(condition).__name__}")
+    values, named = _known(values, named)
     text = _fields("check", message, values, named)
     line = user_line()
 
@@ -83,7 +86,7 @@ def breakpoint_if(condition: Any, /, *values: Any, **named: Any) -> None:
     if not isinstance(condition, (Tensor, bool, np.bool_)):
         raise OperandError(f"breakpoint_if: the condition must be a Tensor or a bool, not {type(condition).__name__}")
     leaves: list[Tensor] = []
-    nest = _structure.flatten((values, named), leaves)
+    nest = _structure.flatten(_known(values, named), leaves)
     line = user_line()
 
     def act(arrays: list[Any]) -> None:
@@ -107,6 +110,9 @@ def when_run(tensors: list[Tensor], act: Callable[[list[Any]], None]) -> None:
             tracer.touch(tensor)
     bare = [engine_of(tensor).transforms.bare(tensor) if _inside(tensor) else tensor for tensor in tensors]
     if tracer is not None:
+        if tracer.padding is not None:
+            for tensor, peeled in zip(tensors, bare, strict=True):
+                tracer.padding.aliased(tensor, peeled)
         tracer.defer(bare, act)
         return
     natives = [tensor._native for tensor in bare]
@@ -134,6 +140,15 @@ def _with_condition(condition: Any, tensors: list[Tensor], act: Callable[[list[A
         when_run([*tensors, condition], act)
     else:
         when_run(tensors, lambda arrays: act([*arrays, condition]))
+
+
+def _known(values: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """With Tensors in the places of dynamic lengths, which have a value when the program has run."""
+
+    def known(value: Any) -> Any:
+        return value.value() if isinstance(value, Length) else value
+
+    return tuple(map(known, values)), {name: known(value) for name, value in named.items()}
 
 
 def _bare(values: Any, named: Any) -> list[Tensor]:

@@ -56,6 +56,12 @@ def register_own(kind: type) -> None:
         register(name=f"{kind.__module__.split('.')[1]}.{kind.__qualname__}")(kind)
 
 
+def alias(kind: type, original: type) -> None:
+    """Has files call a class as another one, which they then build."""
+    if original in _names:
+        _names[kind] = _names[original]
+
+
 def name_of(kind: Any) -> str | None:
     """What files call it; None where it is not registered."""
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

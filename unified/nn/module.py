@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from unified import _epoch
-from unified._dispatch import tracing
+from unified._attributes import Observed, Registry
+from unified._epoch import state_epoch
 from unified._hooks import OF_MODULE, Hook, RemovableHandle, register
 from unified._tensor import Tensor
 from unified.errors import ArgumentError, AutogradError, OperandError
@@ -22,8 +22,8 @@ from unified.nn._hooks import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from unified.nn._registry import Registry
 from unified.nn._state import StateHooks, Stateful
+from unified.nn.compiled import compiled
 from unified.nn.parameter import Buffer, Parameter, is_lazy
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
 
-class Module(Stateful, Convertible):
+class Module(Stateful, Convertible, Observed):
     """Base class of everything with parameters: assign them and other Modules as attributes, write ``forward``.
 
     Example:
@@ -101,6 +101,11 @@ class Module(Stateful, Convertible):
         if self._module_hooks is None and _hooks.everywhere is None:
             return self.forward(*args, **kwargs)
         return _hooks.call(self, self._module_hooks, args, kwargs)
+
+    def _as_compiled(self, program: Any) -> Self:
+        """What ``un.compile`` makes of this Module."""
+        made: Self = compiled(self, program)
+        return made
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
@@ -220,10 +225,6 @@ class Module(Stateful, Convertible):
 
     def __setattr__(self, name: str, value: Any) -> None:
         holders = self.__dict__
-        held = next((holders[registry][name] for registry in _REGISTRIES if name in holders.get(registry, ())), None)
-        if held is not None and held is not value and tracing() is None:
-            gone = [*held.parameters(), *held.buffers()] if isinstance(held, Module) else [held]
-            _epoch.note_replaced(gone)
         if isinstance(value, Parameter):
             self._release(name, "parameter", "_parameters")
             self.register_parameter(name, value)
@@ -244,6 +245,8 @@ class Module(Stateful, Convertible):
         elif name in holders.get("_buffers", ()):
             self.register_buffer(name, value, name not in self._transient)
         else:
+            if holders.get(name, holders) is not value:
+                state_epoch.bump()
             object.__setattr__(self, name, value)
 
     def _release(self, name: str, what: str, registry: str) -> None:
@@ -264,6 +267,7 @@ class Module(Stateful, Convertible):
                 self._transient.discard(name)
                 return
         object.__delattr__(self, name)
+        state_epoch.bump()
 
     def __dir__(self) -> list[str]:
         return sorted(name for name in object.__dir__(self) if name.isidentifier())
@@ -277,16 +281,13 @@ class Module(Stateful, Convertible):
     @property
     def training(self) -> bool:
         """Whether layers like dropout and batch norm behave as in training."""
-        tracer = tracing()
-        if tracer is not None:
-            tracer.read_flag(self, self._training)
         return self._training
 
     @training.setter
     def training(self, mode: bool) -> None:
         if mode is not self.__dict__.get("_training"):
             self.__dict__["_training"] = mode
-            _epoch.state_epoch.bump()
+            state_epoch.bump()
 
     def train(self, mode: bool = True) -> Self:
         """Puts this Module and all below it into training mode; returns itself.
@@ -356,7 +357,7 @@ class Module(Stateful, Convertible):
         seen: set[int] = set()
         owners = self.named_modules(None, prefix, remove_duplicate) if recurse else iter([(prefix, self)])
         for path, module in owners:
-            for name, member in module.__dict__[registry].items():
+            for name, member in getattr(module, registry).items():
                 if member is None or id(member) in seen:
                     continue
                 if remove_duplicate:
@@ -375,7 +376,7 @@ class Module(Stateful, Convertible):
 
     def _members(self, registry: str, recurse: bool) -> Iterable[Any]:
         owners = self._below({}).values() if recurse else (self,)
-        found = {id(member): member for owner in owners for member in owner.__dict__[registry].values()}
+        found = {id(member): member for owner in owners for member in getattr(owner, registry).values()}
         found.pop(id(None), None)
         return found.values()
 
@@ -434,7 +435,7 @@ class Module(Stateful, Convertible):
         module = self.get_submodule(path)
         if not hasattr(module, name):
             raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
-        member = module.__dict__[registry].get(name)
+        member = getattr(module, registry).get(name)
         if member is None:
             raise AttributeError(f"`{name}` is not {what}")
         return member

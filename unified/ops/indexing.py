@@ -147,7 +147,7 @@ def nonzero_positions(input: Tensor) -> Tensor:
 def _getitem(self: Tensor, key: Any) -> Tensor:
     """``self[key]``: ints, slices, ``None``, ``...``, integer and bool Tensors or lists, as in PyTorch."""
     padded = padding()
-    if padded is not None and padded.is_dynamic(self):
+    if padded is not None and padded.concerns(self, key):
         return padded.subscript(self, key)  # type: ignore[no-any-return]
     if key.__class__ is tuple:
         dim = len(key) - 1

@@ -15,7 +15,7 @@ from unified.autograd.grad_mode import enable_grad, set_grad_enabled
 from unified.errors import ArgumentError, OperandError
 from unified.optim import _checkpoint
 from unified.optim._update import Rule, Update, optimizer_update
-from unified.optim.param_group import DYNAMIC, ParamGroup, scalar
+from unified.optim.param_group import DYNAMIC, Guard, ParamGroup, scalar
 
 Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[Mapping[str, Any]]
 
@@ -52,6 +52,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
         self.param_groups: list[ParamGroup] = []
+        self._composition = Guard("the parameter groups or the step hooks of an optimizer changed")
         self._hooks: dict[str, dict[int, Hook]] = {}
         self._check(defaults)
         groups: list[Any] = list(params)
@@ -159,6 +160,7 @@ class Optimizer:
             self.state[param] = {}
         self._complete(group)
         self.param_groups.append(group)
+        self._composition.bump()
 
     def _complete(self, group: ParamGroup) -> None:
         """Makes the state that the group's present options need and its parameters have not."""
@@ -188,11 +190,18 @@ class Optimizer:
         if len({id(param) for param in params} - seen) != len(params):
             raise ArgumentError("a parameter appears twice, in one group or in two")
 
+    def _groups(self) -> list[ParamGroup]:
+        """The groups, of whose parameters the program that is being traced is made."""
+        tracer = tracing()
+        if tracer is not None:
+            tracer.read_flag(self._composition, self._composition.training)
+        return self.param_groups
+
     # ---- the step ------------------------------------------------------------------------------------------------
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops all gradients, or fills them with zeros, which costs memory and makes no parameter skipped."""
-        for group in self.param_groups:
+        for group in self._groups():
             drop_gradients(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -226,7 +235,7 @@ class Optimizer:
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = self._loss(closure)
-        for group in self.param_groups:
+        for group in self._groups():
             rule = group.rule
             for params, grads in self._active(group):
                 kind = self._kind(params[0])
@@ -328,7 +337,8 @@ class Optimizer:
     # ---- hooks ---------------------------------------------------------------------------------------------------
 
     def _register(self, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
-        return register(self._hooks.setdefault(kind, {}), hook, prepend)
+        epochs = (self._composition,) if kind.startswith("step") else ()
+        return register(self._hooks.setdefault(kind, {}), hook, prepend, epochs)
 
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """``hook(optimizer, args, kwargs)`` before every step; may return other ``(args, kwargs)``."""

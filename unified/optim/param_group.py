@@ -35,6 +35,11 @@ class Guard:
         self.changed = changed
         """What to say when it has."""
 
+    def bump(self) -> None:
+        """Says that it has changed."""
+        self.training = object()
+        state_epoch.bump()
+
 
 class ParamGroup(dict[str, Any]):
     """PyTorch's dict of ``params`` and options. ``lr`` and ``weight_decay`` are 0-d Tensors.
@@ -61,7 +66,7 @@ class ParamGroup(dict[str, Any]):
         self._exact: dict[str, float] = {}
         self._numbers, self._rule = numbers, rule
         self.guard = Guard("an option of an optimizer changed")
-        self.sharing = Guard("which parameters of an optimizer share their step count changed")
+        self.sharing = Guard("the parameters of an optimizer, or which of them share their step count, changed")
         self.floats: dict[str, float] = {}
         self.tensors: dict[str, Tensor] = {}
         self.decays = False
@@ -79,6 +84,8 @@ class ParamGroup(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._set(key, value)
+        if key == "params":
+            self.sharing.bump()
         if key not in DYNAMIC:
             self._derive()
 
@@ -127,8 +134,7 @@ class ParamGroup(dict[str, Any]):
 
     def shared_anew(self) -> None:
         """Says that parameters have got numbers of their state in common, or of their own."""
-        self.sharing.training = object()
-        state_epoch.bump()
+        self.sharing.bump()
 
     def update(self, *others: Any, **options: Any) -> None:
         """Sets options as ``group[key] = value`` does."""

@@ -73,6 +73,9 @@ def adaptive_max_pool3d(input: Tensor, output_size: Sizes, return_indices: bool 
 def adaptive_avg_pool(input: Tensor, output_size: tuple[int, ...]) -> Tensor:
     """Means over ``output_size`` windows of the last dimensions."""
     total = _windows.widened(input)
+    if all(size == 1 for size in output_size):  # of any length, a dynamic one too
+        mean: Tensor = total.mean(tuple(range(-len(output_size), 0)), keepdim=True).to(input.dtype)
+        return mean
     sizes: Any = np.ones((1,))
     for dim, size in zip(range(-len(output_size), 0), output_size, strict=True):
         length = input.shape[dim]

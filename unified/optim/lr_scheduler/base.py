@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from unified._dispatch import tracing
 from unified.errors import ArgumentError, OperandError
 from unified.optim.optimizer import Optimizer
 
@@ -51,8 +52,19 @@ class LRScheduler:
         """Each group's learning rate as this schedule last set it."""
         return self._last_lr
 
+    def _refuse_traced(self) -> None:
+        """Raises TracedValueError within ``un.compile``, before anything is counted."""
+        tracer = tracing()
+        if tracer is not None:
+            raise tracer.refuse_value(f"{type(self).__name__}.step(), which computes the rate in Python,")
+
     def step(self) -> None:
-        """Goes on by one epoch."""
+        """Goes on by one epoch.
+
+        Raises:
+            TracedValueError: it is called in a compiled function; that reads the rate anew at every call.
+        """
+        self._refuse_traced()
         self._step_count += 1
         self.last_epoch += 1
         self._write(self.get_lr())

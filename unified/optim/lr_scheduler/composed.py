@@ -72,6 +72,7 @@ class SequentialLR(_ComposedLR):
 
     def step(self) -> None:
         """Goes on by one epoch."""
+        self._refuse_traced()
         self.last_epoch += 1
         index = bisect_right(self._milestones, self.last_epoch)
         schedule = self._schedulers[index]

@@ -67,6 +67,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         Raises:
             ArgumentError: ``epoch`` is negative.
         """
+        self._refuse_traced()
         if epoch is None and self.last_epoch >= 0:
             epoch = self.last_epoch + 1
             self.T_cur += 1

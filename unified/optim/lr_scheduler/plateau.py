@@ -56,6 +56,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: SupportsFloat) -> None:  # type: ignore[override]
         """Takes one epoch's metric, a number or a Tensor with one element."""
+        self._refuse_traced()
         current = float(metrics)
         self.last_epoch += 1
         if self._improves(current):
