@@ -245,9 +245,10 @@ class Module(Stateful, Convertible, Observed):
         elif name in holders.get("_buffers", ()):
             self.register_buffer(name, value, name not in self._transient)
         else:
-            if holders.get(name, holders) is not value:
-                state_epoch.bump()
+            before = holders.get(name, holders)
             object.__setattr__(self, name, value)
+            if holders.get(name, holders) is not before:  # else a property took it, or it was there already
+                state_epoch.bump()
 
     def _release(self, name: str, what: str, registry: str) -> None:
         """Makes room for a registered attribute where another kind of attribute has the name."""
