@@ -234,8 +234,11 @@ def compiled(graph, natives, owned=range(0)):
                 return by_dynamo(*values)
 
         else:
-            with together(), tracing(_cacheable()):
-                run = torch._inductor.compile(graph, examples, options=options)
+            # inductor keeps a program on disk where a mode is at work that knows of symbolic shapes; none is one here
+            mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+            fakes = [mode.from_tensor(example, static_shapes=True) for example in examples]
+            with together(), tracing(TracingContext(mode)):
+                run = torch._inductor.compile(graph, fakes, options=options)
 
     def program(natives):
         values = []
@@ -254,11 +257,6 @@ def compiled(graph, natives, owned=range(0)):
         return [values[place] for place in results]
 
     return program
-
-
-def _cacheable():
-    """What inductor looks for before it keeps a program on disk: a mode that would know symbolic shapes."""
-    return TracingContext(FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True))
 
 
 def _has_halves(graph):

@@ -15,7 +15,6 @@ from unified._tensor import Tensor
 from unified.autograd.grad_mode import no_grad
 from unified.backends.protocol import Backend, Executable, Native
 from unified.compile.buckets import cut
-from unified.compile.places import moved
 from unified.compile.plan import Plan
 from unified.compile.state import Act
 
@@ -62,7 +61,7 @@ class Entry:
             for tensor, absent in self._plan.grad_guards:
                 if (read_grad(tensor) is None) is not absent:
                     return False
-        if self._plan.places and moved(self._plan.places) is not None:
+        if self._plan.places.moved():
             return False
         for position, absent in self._plan.argument_guards:
             if (self._engine.read_grad(leaves[position]) is None) is not absent:
@@ -103,7 +102,7 @@ class Entry:
         """Why :meth:`valid` said no."""
         if not self._as_bound(leaves):
             return "an argument is now, or is no longer, a Tensor that the function also reaches by itself"
-        place = moved(self._plan.places)
+        place = self._plan.places.first_moved()
         if place is not None:
             return f"{place.name} was replaced by another Tensor; write into it, {place.name}.copy_(value)"
         return self._stale() or "the grad of a captured Tensor or of an argument changed between None and a Tensor"

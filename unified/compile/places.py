@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import types
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from unified._attributes import Observed
@@ -24,17 +25,37 @@ class Place(NamedTuple):
     name: str
 
 
-def moved(places: list[Place]) -> Place | None:
-    """The first in which there is another Tensor, or none, by now. Every call asks: there is no call per place."""
-    place = None
-    try:
-        for place in places:
-            holder, key, tensor, _ = place
-            if (holder.cell_contents if key is None else holder[key]) is not tensor:
-                return place
-    except (LookupError, ValueError):
-        return place
-    return None
+class Places:
+    """Places with the Tensors that they are to hold. Every call asks, so a holder is looked at as a whole, in C."""
+
+    def __init__(self, places: Iterable[Place] = ()) -> None:
+        self._places = list(places)
+        held: dict[int, list[Place]] = {}
+        for place in self._places:
+            held.setdefault(id(place.holder), []).append(place)
+        self._groups = [_together(members) for members in held.values()]
+
+    def moved(self) -> bool:
+        """Whether there is another Tensor in one of them, or none, by now."""
+        try:
+            for look, holder, tensors in self._groups:
+                if not all(map(operator.is_, look(holder), tensors)):
+                    return True
+        except (LookupError, ValueError):
+            return True
+        return False
+
+    def first_moved(self) -> Place | None:
+        """The one of which that is so."""
+        return next((place for place in self._places if Places([place]).moved()), None)
+
+
+def _together(places: list[Place]) -> tuple[Callable[[Any], tuple[Any, ...]], Any, list[Tensor]]:
+    """What looks at all of one holder's places at once, the holder, and what is to be found."""
+    again = [*places, places[0]]  # these give one thing, not a tuple, where they are asked for one alone
+    keys = [place.key for place in again]
+    look = operator.attrgetter(*["cell_contents"] * 2) if keys[0] is None else operator.itemgetter(*keys)
+    return look, places[0].holder, [place.tensor for place in again]
 
 
 def reached(function: Callable[..., Any], call: Any) -> list[Place]:
@@ -45,9 +66,9 @@ def reached(function: Callable[..., Any], call: Any) -> list[Place]:
     return [place for name, holder, key, value in _roots(function, call) for place in _at(name, holder, key, value)]
 
 
-def kept(places: list[Place], captured: Container[int]) -> list[Place]:
+def kept(places: list[Place], captured: Container[int]) -> Places:
     """Those whose Tensor a trace has captured, and not moved itself."""
-    return [place for place in places if id(place.tensor) in captured and moved([place]) is None]
+    return Places(place for place in places if id(place.tensor) in captured and not Places([place]).moved())
 
 
 def _roots(function: Callable[..., Any], call: Any) -> Iterator[tuple[str, Any, Any, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from unified._attributes import Reads
 from unified._tensor import Tensor
 from unified.compile.buckets import Cut
-from unified.compile.places import Place
+from unified.compile.places import Places
 from unified.compile.state import Act
 
 
@@ -24,7 +24,7 @@ class Plan:
         self.kept: list[Tensor] = []
         self.kept_grads: list[Tensor] = []
         self.flags: dict[int, tuple[Any, Any]] = {}
-        self.places: list[Place] = []
+        self.places = Places()
         """Where captured Tensors are found."""
         self.reads = Reads()
         """Attributes of Modules."""
