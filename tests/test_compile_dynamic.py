@@ -403,6 +403,7 @@ def test_every_rule_is_of_an_op():
         (lambda x: x.flip(1), "flip: nobody has written down"),
         (lambda x: F.dropout(x, 0.5), "dynamic"),
         (lambda x: [x[:, t] for t in range(x.shape[1])], "needs the value of the dynamic length time"),
+        (lambda x: un.map(lambda row: row * 2, x.transpose(0, 1)), "needs the value of the dynamic length time"),
         (lambda x: x if x.shape[1] > 5 else x * 2, "time > 5 needs the value of .* which is 2 to 8"),
         (lambda x: x.reshape(x.shape[1] * x.shape[1], -1), "product of dynamic lengths"),
         (lambda x: x.reshape(4, -1, 3), "reshape: that shape is not possible"),

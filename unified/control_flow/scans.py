@@ -64,7 +64,7 @@ def _length(what: str, xs: list[Tensor], length: int | None) -> int:
         raise ShapeError(
             f"{what}: xs of shapes {[tuple(x.shape) for x in xs]} and length={length} name several lengths"
         )
-    count: int = found.pop()
+    count = int(found.pop())  # a dynamic one says that it cannot be known
     if count < 0:
         raise ArgumentError(f"{what}: length must not be negative, but it is {count}")
     return count
