@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import operator
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ class TorchCompiler:
 
     def discover(self, function, leaves):
         mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
-        with disable_proxy_modes_tracing(), _unhooked(), mode, self.within(mode):
+        with disable_proxy_modes_tracing(), _unhooked(), _unlogged(), mode, self.within(mode):
             function([self.abstract(leaf) for leaf in leaves])
 
     def abstract(self, native):
@@ -165,7 +166,7 @@ def _grouped(layout, flat):
 def trace(function, natives):
     """The graph of ``function`` of a list at these shapes, as a module of flat tensors."""
     inputs = [native.detach() for native in natives]
-    with _unhooked():
+    with _unhooked(), _unlogged():
         module = make_fx(lambda *traced: list(function(list(traced))), tracing_mode="fake")(*inputs)
     for node in list(module.graph.nodes):
         if not node.users and (_is_question(node.target) or _has_failed(node)):
@@ -179,6 +180,18 @@ def _unhooked():
     if torch._C._autograd._top_saved_tensors_default_hooks(False) is None:
         return contextlib.nullcontext()
     return torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved)
+
+
+@contextlib.contextmanager
+def _unlogged():
+    """What an op refuses is raised, and not logged with a traceback as well."""
+    logger = logging.getLogger(FakeTensorMode.__module__)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _has_failed(node):
