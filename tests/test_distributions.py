@@ -114,6 +114,23 @@ def test_refusals(backend):
             call()
 
 
+def test_fork_rng_in_a_compiled_function(backend):
+    """Whatever other backends there are, whose generators are not its own."""
+
+    def draws(x):
+        with un.fork_rng():
+            un.manual_seed(3)
+            x = x + un.rand(2)
+        return x + un.rand(2)
+
+    for name in un.available_backends():
+        with un.backend(name):
+            un.manual_seed(0)
+    wanted = draws(un.zeros(2)).tolist()
+    un.manual_seed(0)
+    assert un.compile(draws)(un.zeros(2)).tolist() == wanted
+
+
 def test_fork_rng(backend):
     un.manual_seed(4)
     expected = un.rand(5).tolist()

@@ -152,11 +152,14 @@ def manual_seed(seed: int) -> Generator:
     """
     global _seed
     _seed = _key(seed)
-    current = default_generator()
-    for generator in _defaults.values():
-        if generator is current or tracing() is None:
-            generator.manual_seed(_seed)
-    return current
+    for generator in _reachable():
+        generator.manual_seed(_seed)
+    return default_generator()
+
+
+def _reachable() -> list[Generator]:
+    """The default generators that code here can change: in a compiled function that of the current backend."""
+    return [*_defaults.values()] if tracing() is None else [default_generator()]
 
 
 def seed() -> int:
@@ -185,11 +188,13 @@ def set_rng_state(state: Tensor) -> None:
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
     """Puts the states of every backend's default generator back when the block ends.
 
+    Inside a compiled function that of the current backend, the only one that the program can hold.
+
     Args:
         devices: taken for PyTorch's sake; a generator has one stream for all devices.
         enabled: False makes it do nothing.
     """
-    held = [(generator, generator.get_state()) for generator in _defaults.values()] if enabled else []
+    held = [(generator, generator.get_state()) for generator in _reachable()] if enabled else []
     try:
         yield
     finally:
