@@ -169,10 +169,11 @@ class Entry:
             cursor += 1
         for tensor in plan.cleared:
             engine.write_grad(tensor, None)
-        with no_grad():  # what may be written while gradients are recorded was seen to in the trace
-            for position in plan.written_arguments:
-                leaves[position]._assign(wrap(state[cursor]), reshapes=True)
-                cursor += 1
+        if plan.written_arguments:
+            with no_grad():  # what may be written while gradients are recorded was seen to in the trace
+                for position in plan.written_arguments:
+                    leaves[position]._assign(wrap(state[cursor]), reshapes=True)
+                    cursor += 1
         for position, stays in plan.argument_grads:
             leaf = leaves[position]
             if stays:
