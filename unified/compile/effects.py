@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from unified.compile.reach import instance_of, variables
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (int, float, str)
 
 
 def _reached(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """What a function reaches in one step: variables around it, globals that it names, attributes of its instance."""
-    holder = getattr(function, "__self__", None if inspect.isfunction(function) else function)
-    for name, value in getattr(holder, "__dict__", {}).items():
+    for name, value in getattr(instance_of(function), "__dict__", {}).items():
         yield f"self.{name}", value
-    plain = getattr(function, "__func__", function)
-    code = getattr(plain, "__code__", None)
-    if code is None:
-        return
-    for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=False):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    for name in code.co_names:
-        if name in plain.__globals__:
-            yield name, plain.__globals__[name]
+    for name, _, _, value in variables(function):
+        yield name, value
 
 
 class Effects:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import operator
 import types
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from unified._attributes import Observed
 from unified._structure import Static
 from unified._tensor import Tensor
+from unified.compile.reach import instance_of, variables
 
 _NO_HOLDERS = (type, types.ModuleType, types.FunctionType, types.MethodType, Observed, Tensor)
 """Modules are looked at by what is read of them; the others hold no state of the user's."""
@@ -72,22 +72,10 @@ def kept(places: list[Place], captured: Container[int]) -> Places:
 
 
 def _roots(function: Callable[..., Any], call: Any) -> Iterator[tuple[str, Any, Any, Any]]:
-    instance = getattr(function, "__self__", None if inspect.isfunction(function) else function)
-    for holder in (instance, *_objects(call)):
+    for holder in (instance_of(function), *_objects(call)):
         for name, value in _attributes(holder).items():
             yield name, holder.__dict__, name, value
-    plain = getattr(function, "__func__", function)
-    code = getattr(plain, "__code__", None)
-    if code is None:
-        return
-    for name, cell in zip(code.co_freevars, plain.__closure__ or (), strict=False):
-        try:
-            yield name, cell, None, cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    for name in code.co_names:
-        if name in plain.__globals__:
-            yield name, plain.__globals__, name, plain.__globals__[name]
+    yield from variables(function)
 
 
 def _at(name: str, holder: Any, key: Any, value: Any) -> Iterator[Place]:
