@@ -171,17 +171,8 @@ def lifted(tensor: Tensor, deepest: Tensor) -> Tensor:
 
 def _lift_operands(op: Op, args: Sequence[Any]) -> list[Any]:
     """``args`` with every Tensor in the deepest level that one of them has: there, the others are constants."""
-    dynamic = [p.kind is not ParameterKind.STATIC for p in op.parameters]
-    values = [value for value, takes in zip(args, dynamic, strict=True) if takes]
-    flat = [v for value in values for v in (value if isinstance(value, (list, tuple)) else (value,))]
-    deepest: Any = max((v for v in flat if isinstance(v, _tensor_class)), key=depth)
-
-    def lift(value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return [lift(member) for member in value]
-        return lifted(value, deepest) if isinstance(value, _tensor_class) else value
-
-    return [lift(value) if takes else value for value, takes in zip(args, dynamic, strict=True)]
+    deepest: Any = max((v for v in op.operands(args) if isinstance(v, _tensor_class)), key=depth)
+    return op.mapped(args, lambda v: lifted(v, deepest) if isinstance(v, _tensor_class) else v)
 
 
 def _wrap_results(op: Op, result: Any, node: Node | None, kind: Any) -> Any:

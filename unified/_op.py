@@ -150,6 +150,23 @@ class Op:
         """False for an op that creates a tensor out of nothing (zeros, arange)."""
         return any(p.kind is not ParameterKind.STATIC and p.kind is not ParameterKind.SCALAR for p in self.parameters)
 
+    def operands(self, args: Sequence[Any]) -> list[Any]:
+        """What ``args`` has besides constants of the program, members of sequences one by one."""
+        found: list[Any] = []
+        for parameter, value in zip(self.parameters, args, strict=True):
+            if parameter.kind is not ParameterKind.STATIC:
+                found += value if isinstance(value, (list, tuple)) else (value,)
+        return found
+
+    def mapped(self, args: Sequence[Any], function: Callable[[Any], Any]) -> list[Any]:
+        """``args`` with ``function`` of each of :meth:`operands` in its place."""
+        return [
+            value if parameter.kind is ParameterKind.STATIC
+            else [function(member) for member in value] if isinstance(value, (list, tuple))
+            else function(value)
+            for parameter, value in zip(self.parameters, args, strict=True)
+        ]  # fmt: skip
+
     def pullback(self, mask: Mask) -> Op:
         """The op (*arguments, cotangents) -> cotangents of the operands that ``mask`` names."""
         return self._derive("pullback", mask, f"{self.name}_backward", "cotangents")

@@ -44,7 +44,7 @@ class TorchCompiler:
         self._modes = []
 
     def discover(self, function, leaves):
-        mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+        mode = _static_mode()
         with disable_proxy_modes_tracing(), _unhooked(), _unlogged(), mode, self.within(mode):
             function([self.abstract(leaf) for leaf in leaves])
 
@@ -175,6 +175,11 @@ def trace(function, natives):
     return module
 
 
+def _static_mode():
+    """A mode of fake tensors that knows of symbolic shapes and makes none."""
+    return FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+
+
 def _unhooked():
     """Keeps what a trace saves for its own backward pass from a checkpoint that is at work around it."""
     if torch._C._autograd._top_saved_tensors_default_hooks(False) is None:
@@ -248,7 +253,7 @@ def compiled(graph, natives, owned=range(0)):
 
         else:
             # inductor keeps a program on disk where a mode is at work that knows of symbolic shapes; none is one here
-            mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
+            mode = _static_mode()
             fakes = [mode.from_tensor(example, static_shapes=True) for example in examples]
             with together(), tracing(TracingContext(mode)):
                 run = torch._inductor.compile(graph, fakes, options=options)

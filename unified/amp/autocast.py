@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -58,23 +59,19 @@ class Casting:
         grad_mode.autocast = None
         try:
             if policy is not None:
-                args = self._cast(policy, args)
+                args = self._cast(policy, op, args)
             return _dispatch.apply(op, args)
         finally:
             _dispatch.set_autocast(self)  # what ran within may have opened and closed a block of its own
 
-    def _cast(self, policy: Policy, args: Sequence[Any]) -> list[Any]:
+    def _cast(self, policy: Policy, op: Op, args: Sequence[Any]) -> Sequence[Any]:
+        dtype = float32 if policy is Policy.FLOAT32 else None
         if policy is Policy.WIDEST:
-            widest: DType | None = None
-            for tensor in _tensors(args):
-                if self._lower(tensor) is not None:
-                    widest = tensor.dtype if widest is None else promote_types(widest, tensor.dtype)
-            if widest is None:
-                return list(args)
-            return [_mapped(arg, lambda tensor: self._to(tensor, widest)) for arg in args]
-        if policy is Policy.FLOAT32:
-            return [_mapped(arg, lambda tensor: self._to(tensor, float32)) for arg in args]
-        return [_mapped(arg, lambda tensor: self._to(tensor, None)) for arg in args]
+            found = [v.dtype for v in op.operands(args) if isinstance(v, Tensor) and self._lower(v) is not None]
+            if not found:
+                return args
+            dtype = functools.reduce(promote_types, found)
+        return op.mapped(args, lambda v: self._to(v, dtype) if isinstance(v, Tensor) else v)
 
     def _lower(self, tensor: Tensor) -> DType | None:
         """The 16-bit dtype where ``tensor`` lives; None where it is not to be cast."""
@@ -102,22 +99,6 @@ class Casting:
         cast = tensor.to(target)
         self._kept[place] = (weakref.ref(tensor), weakref.ref(tensor._native), cast)
         return cast
-
-
-def _tensors(args: Sequence[Any]) -> Iterator[Tensor]:
-    for arg in args:
-        if isinstance(arg, Tensor):
-            yield arg
-        elif isinstance(arg, (list, tuple)):
-            yield from _tensors(arg)
-
-
-def _mapped(arg: Any, cast: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(arg, Tensor):
-        return cast(arg)
-    if isinstance(arg, (list, tuple)) and any(isinstance(member, Tensor) for member in arg):
-        return [_mapped(member, cast) for member in arg]
-    return arg
 
 
 def _kind(name: str | None) -> str:

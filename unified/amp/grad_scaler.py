@@ -79,7 +79,6 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        self._device = device
         self._enabled = enabled
         self._scale: Any = None
         self._tracker: Any = None
